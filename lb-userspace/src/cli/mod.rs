@@ -1,0 +1,1 @@
+//! Arguments, and what a person sees of each command.

@@ -1,0 +1,1 @@
+//! From text to a validated configuration, in one place.

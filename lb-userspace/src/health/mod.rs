@@ -1,0 +1,1 @@
+//! The rise and fall machine (pure) and the probes.

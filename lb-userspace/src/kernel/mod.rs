@@ -1,0 +1,1 @@
+//! Loading, attaching, pinning, typed maps: the only user of aya.

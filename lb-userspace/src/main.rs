@@ -1,0 +1,3 @@
+//! `xdplb`: the agent and its command line in one binary.
+
+fn main() {}

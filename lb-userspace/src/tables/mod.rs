@@ -1,0 +1,1 @@
+//! Maglev, desired state, difference (pure).

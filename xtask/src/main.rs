@@ -1,0 +1,3 @@
+//! What a newcomer types: set-up, demo, tests.
+
+fn main() {}
