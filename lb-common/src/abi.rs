@@ -35,108 +35,172 @@ macro_rules! plain_data {
     )+ };
 }
 
-/// The types whose layout follows from the length of an address, for one family.
-macro_rules! family {
-    ($length:literal, $key:ident, $flow:ident, $endpoint:ident, $backend:ident, $spread:ident, $family:literal) => {
-        plain_data! {
-            #[doc = concat!("The key of a flow entry, ", $family, ": the packet's own 5-tuple.")]
-            #[derive(Hash)]
-            pub struct $key {
-                /// Source address of the packet.
-                pub source: [u8; $length],
-                /// Destination address of the packet.
-                pub destination: [u8; $length],
-                /// Source port, big-endian.
-                pub source_port: [u8; 2],
-                /// Destination port, big-endian.
-                pub destination_port: [u8; 2],
-                /// Protocol number; TCP.
-                pub protocol: u8,
-                /// Zero.
-                pub zero: [u8; 3],
-            }
+/// An address as it is on the wire: [`AddressV4`] or [`AddressV6`].
+pub trait Address: Copy + Eq + 'static {}
 
-            #[doc = concat!("The value of a flow entry, ", $family, ".")]
-            pub struct $flow {
-                /// State, next hop and figures.
-                pub meta: FlowMeta,
-                /// The key of the other direction's entry. The packet's new source is its destination and the other
-                /// way round, so this is the rewrite too.
-                pub twin: $key,
-            }
+macro_rules! address {
+    ($name:ident, $length:literal, $words:literal, $standard:ty) => {
+        /// An address as it is on the wire, aligned so that it is read by words.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        #[repr(C, align(4))]
+        pub struct $name(pub [u8; $length]);
 
-            #[doc = concat!("An address and a port, ", $family, ": the key of the service and backend look-ups.")]
-            #[derive(Hash)]
-            pub struct $endpoint {
-                /// The address.
-                pub address: [u8; $length],
-                /// The port, big-endian.
-                pub port: [u8; 2],
-                /// Protocol number; TCP.
-                pub protocol: u8,
-                /// Zero.
-                pub zero: u8,
-            }
+        impl Address for $name {}
 
-            #[doc = concat!("What a packet needs to know of a backend, ", $family, ".")]
-            pub struct $backend {
-                /// The backend's address.
-                pub address: [u8; $length],
-                /// The source address towards it, where the VIP is not.
-                pub snat_address: [u8; $length],
-                /// A bit for each VIP (by its index) that is itself the source towards this backend.
-                pub snat_is_vip: u32,
-                /// Link-layer address of the next hop.
-                pub mac: Mac,
-                /// The link it is reached by.
-                pub link: LinkId,
-                /// One of [`backend_state`].
-                pub state: u8,
-                /// Zero.
-                pub zero: [u8; 4],
-            }
-
-            #[doc = concat!("A source of connections to a service with the policy `spread`, ", $family, ".")]
-            #[derive(Hash)]
-            pub struct $spread {
-                /// The client's address.
-                pub source: [u8; $length],
-                /// The service.
-                pub service: u32,
-            }
-        }
-
-        impl $key {
-            /// A key for TCP.
+        impl $name {
+            /// The address as 32-bit words in the machine's byte order, each as it lies on the wire.
             #[inline(always)]
-            pub const fn new(
-                source: [u8; $length],
-                source_port: [u8; 2],
-                destination: [u8; $length],
-                destination_port: [u8; 2],
-            ) -> Self {
-                Self { source, destination, source_port, destination_port, protocol: PROTOCOL_TCP, zero: [0; 3] }
+            pub const fn words(&self) -> [u32; $words] {
+                // SAFETY: the type is aligned to a word and as long as the array, for which every bit pattern is valid.
+                unsafe { (&raw const *self).cast::<[u32; $words]>().read() }
             }
 
-            /// The same 5-tuple seen from the other end.
-            #[must_use]
-            pub const fn reversed(&self) -> Self {
-                Self::new(self.destination, self.destination_port, self.source, self.source_port)
-            }
-        }
-
-        impl $endpoint {
-            /// An endpoint of TCP; the port is big-endian.
+            /// The address with these words.
             #[inline(always)]
-            pub const fn new(address: [u8; $length], port: [u8; 2]) -> Self {
-                Self { address, port, protocol: PROTOCOL_TCP, zero: 0 }
+            pub const fn from_words(words: [u32; $words]) -> Self {
+                // SAFETY: as in `words`.
+                Self(unsafe { core::mem::transmute::<[u32; $words], [u8; $length]>(words) })
             }
         }
+
+        impl From<$standard> for $name {
+            fn from(address: $standard) -> Self {
+                Self(address.octets())
+            }
+        }
+
+        impl From<$name> for $standard {
+            fn from(address: $name) -> Self {
+                address.0.into()
+            }
+        }
+
+        #[cfg(feature = "user")]
+        // SAFETY: repr(C), an array of bytes without padding.
+        unsafe impl aya::Pod for $name {}
     };
 }
 
-family!(4, FlowKeyV4, FlowV4, EndpointV4, BackendV4, SpreadKeyV4, "IPv4");
-family!(16, FlowKeyV6, FlowV6, EndpointV6, BackendV6, SpreadKeyV6, "IPv6");
+address!(AddressV4, 4, 1, core::net::Ipv4Addr);
+address!(AddressV6, 16, 4, core::net::Ipv6Addr);
+
+/// Defines the types that are generic over the address, and asserts for both families that none has padding (zerocopy's
+/// derive cannot know it of a generic type).
+macro_rules! per_family {
+    ($($(#[$attribute:meta])* pub struct $name:ident<A> ($v4:ident, $v6:ident) { $($(#[$field_attribute:meta])* pub $field:ident: $type:ty,)+ })+) => { $(
+        $(#[$attribute])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $name<A: Address> { $($(#[$field_attribute])* pub $field: $type,)+ }
+
+        #[doc = concat!("[`", stringify!($name), "`] for IPv4.")]
+        pub type $v4 = $name<AddressV4>;
+        #[doc = concat!("[`", stringify!($name), "`] for IPv6.")]
+        pub type $v6 = $name<AddressV6>;
+
+        const _: () = {
+            const fn sum<A: Address>() -> usize { 0 $(+ size_of::<$type>())+ }
+            assert!(size_of::<$v4>() == sum::<AddressV4>(), concat!(stringify!($v4), " has padding"));
+            assert!(size_of::<$v6>() == sum::<AddressV6>(), concat!(stringify!($v6), " has padding"));
+        };
+
+        #[cfg(feature = "user")]
+        // SAFETY: repr(C), no padding (asserted above), and every field is valid for every bit pattern.
+        unsafe impl<A: Address> aya::Pod for $name<A> {}
+    )+ };
+}
+
+per_family! {
+    /// The key of a flow entry: the packet's own 5-tuple. Aligned so that a key on the stack is compared and copied by
+    /// words.
+    #[derive(Hash)]
+    #[repr(C, align(8))]
+    pub struct FlowKey<A> (FlowKeyV4, FlowKeyV6) {
+        /// Source address of the packet.
+        pub source: A,
+        /// Destination address of the packet.
+        pub destination: A,
+        /// Source port, big-endian.
+        pub source_port: [u8; 2],
+        /// Destination port, big-endian.
+        pub destination_port: [u8; 2],
+        /// Protocol number, in the machine's byte order; TCP.
+        pub protocol: u32,
+    }
+
+    /// The value of a flow entry.
+    #[repr(C)]
+    pub struct Flow<A> (FlowV4, FlowV6) {
+        /// State, next hop and figures.
+        pub meta: FlowMeta,
+        /// The key of the other direction's entry. The packet's new source is its destination and the other way round,
+        /// so this is the rewrite too.
+        pub twin: FlowKey<A>,
+    }
+
+    /// An address and a port: the key of the service and backend look-ups.
+    #[derive(Hash)]
+    #[repr(C, align(4))]
+    pub struct Endpoint<A> (EndpointV4, EndpointV6) {
+        /// The address.
+        pub address: A,
+        /// The port, big-endian.
+        pub port: [u8; 2],
+        /// Protocol number, in the machine's byte order; TCP.
+        pub protocol: u16,
+    }
+
+    /// What a packet needs to know of a backend.
+    #[repr(C, align(8))]
+    pub struct Backend<A> (BackendV4, BackendV6) {
+        /// The backend's address.
+        pub address: A,
+        /// The source address towards it, where the VIP is not.
+        pub snat_address: A,
+        /// A bit for each VIP (by its index) that is itself the source towards this backend.
+        pub snat_is_vip: u32,
+        /// Link-layer address of the next hop.
+        pub mac: Mac,
+        /// The link it is reached by.
+        pub link: LinkId,
+        /// One of [`backend_state`].
+        pub state: u8,
+        /// Zero.
+        pub zero: [u8; 4],
+    }
+
+    /// A source of connections to a service with the policy `spread`.
+    #[derive(Hash)]
+    #[repr(C, align(4))]
+    pub struct SpreadKey<A> (SpreadKeyV4, SpreadKeyV6) {
+        /// The client's address.
+        pub source: A,
+        /// The service.
+        pub service: [u8; 4],
+    }
+}
+
+impl<A: Address> FlowKey<A> {
+    /// A key for TCP.
+    #[inline(always)]
+    pub const fn new(source: A, source_port: [u8; 2], destination: A, destination_port: [u8; 2]) -> Self {
+        Self { source, destination, source_port, destination_port, protocol: PROTOCOL_TCP as u32 }
+    }
+
+    /// The same 5-tuple seen from the other end.
+    #[inline(always)]
+    #[must_use]
+    pub const fn reversed(&self) -> Self {
+        Self::new(self.destination, self.destination_port, self.source, self.source_port)
+    }
+}
+
+impl<A: Address> Endpoint<A> {
+    /// An endpoint of TCP; the port is big-endian.
+    #[inline(always)]
+    pub const fn new(address: A, port: [u8; 2]) -> Self {
+        Self { address, port, protocol: PROTOCOL_TCP as u16 }
+    }
+}
 
 plain_data! {
     /// What a flow entry holds beside the rewrite; the same for both families.
@@ -146,6 +210,13 @@ plain_data! {
     pub struct FlowMeta {
         /// Bytes forwarded, IP headers included.
         pub bytes: u64,
+        /// A [`StateWord`]. It and the two fields behind it are one 64-bit word, which changes atomically (BPF knows
+        /// no narrower compare-and-exchange in Rust). The word of the *forward* entry is the pair's lock.
+        pub state: u32,
+        /// The backend; the same for the life of the entry.
+        pub backend: BackendId,
+        /// Zero; the rest of the atomic word.
+        pub zero_of_word: u16,
         /// Packets forwarded, the lower 32 bits.
         pub packets: u32,
         /// When the last packet of this direction was seen, in [ticks](crate::tick::Tick).
@@ -156,18 +227,16 @@ plain_data! {
         pub next_sequence: u32,
         /// The last acknowledgment number seen in this direction.
         pub last_acknowledgment: u32,
-        /// A [`StateWord`], written atomically. The word of the *forward* entry is the pair's lock.
-        pub state: u32,
-        /// The backend.
-        pub backend: BackendId,
-        /// Packets forwarded, the upper 16 bits.
-        pub packets_high: u16,
         /// Reverse entries: link-layer address of the client's next hop.
         pub mac: Mac,
+        /// Packets forwarded, the upper 16 bits.
+        pub packets_high: u16,
         /// Reverse entries: the link to the client.
         pub link: LinkId,
         /// Zero.
-        pub zero: [u8; 5],
+        pub zero_byte: u8,
+        /// Zero.
+        pub zero: u16,
     }
 
     /// A service: what a new connection needs to know.
@@ -259,8 +328,19 @@ impl FlowMeta {
 // The kernel's element header is 48 bytes: with this key, header and key fill one cache line and the value the next.
 const _: () = assert!(size_of::<FlowKeyV4>() == 16 && size_of::<FlowV4>() == 64);
 const _: () = assert!(size_of::<FlowKeyV6>() == 40 && size_of::<FlowV6>() == 88);
-const _: () = assert!(size_of::<FlowMeta>() == 48);
+const _: () = assert!(size_of::<FlowMeta>() == 48 && core::mem::offset_of!(FlowMeta, state) % 8 == 0);
+const _: () = assert!(core::mem::offset_of!(FlowMeta, mac) % 4 == 0);
 const _: () = assert!(size_of::<BackendV4>() == 24 && size_of::<BackendV6>() == 48);
+
+/// Where a packet goes on its link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub struct NextHop {
+    /// The link-layer address.
+    pub mac: Mac,
+    /// The link.
+    pub link: LinkId,
+}
 
 /// The states of a backend as the data plane knows them. Who gets *new* connections is told by the choice tables.
 pub mod backend_state {
@@ -460,7 +540,7 @@ mod tests {
             core::mem::offset_of!(Settings, established_timeout),
             crate::counters::ALL.len(),
         ];
-        let of_version_1 = [64, 88, 8, 20, 24, 48, 8, 12, 176, 32, 131_596, 28, 32, 144, 34];
+        let of_version_1 = [64, 88, 8, 20, 24, 48, 8, 12, 176, 32, 131_596, 8, 12, 144, 35];
         assert_eq!(
             (ABI_VERSION, sizes),
             (1, of_version_1),
@@ -496,7 +576,7 @@ mod tests {
 
     #[test]
     fn a_twin_of_a_twin_is_oneself() {
-        let key = FlowKeyV4::new([1, 2, 3, 4], [0, 80], [5, 6, 7, 8], [1, 187]);
+        let key = FlowKeyV4::new(AddressV4([1, 2, 3, 4]), [0, 80], AddressV4([5, 6, 7, 8]), [1, 187]);
         assert_eq!(key.reversed().reversed(), key);
     }
 }

@@ -67,6 +67,9 @@ counters! {
     /// Packets answered with RST because somebody reset their flow.
     ResetByOperator = "reset_by_operator",
 
+    /// Packets of unknown connections answered with RST because no backend took them for its own.
+    ResetNotAdopted = "reset_not_adopted",
+
     /// Connections begun.
     FlowOpened = "flow_opened",
     /// Connections whose handshake was completed.

@@ -33,6 +33,9 @@ pub const MAX_LINKS: u32 = 64;
 /// VIPs: one bit each in a word of the backend entry.
 pub const MAX_VIPS: u32 = 32;
 
+/// VIPs and SNAT addresses of one family: a SNAT address for each backend's way out at the most.
+pub const MAX_OUR_ADDRESSES: u32 = 128;
+
 /// Slots of a Maglev table: a prime, at least 100 times the backends for an evenness of 1 % (Eisenbud et al., NSDI
 /// 2016, section 3.4). 128 KiB a service.
 pub const MAGLEV_SLOTS: usize = 65_537;

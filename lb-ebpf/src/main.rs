@@ -1,11 +1,79 @@
-//! The XDP programs of xdplb.
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+//! The XDP programs of xdplb: `xdplb`, which forwards, and `collect`, which the agent runs to delete flows that are over.
+//!
+//! The way of a packet through `xdplb` is in `forward`; one file a step. Nothing here writes to a packet that is not
+//! ours: every step returns an `Outcome`, and the one match below turns it into an XDP action.
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}
 
+mod admit;
+mod adopt;
+mod atomic;
+mod choose;
+mod collect;
+mod enter;
+mod entry;
+mod family;
+mod forward;
+mod half_open;
+mod maps;
+mod nat;
+mod next_hop;
+mod packet;
+mod pair;
+mod parse;
+mod reset;
+mod transition;
+mod unfinished;
+mod verdict;
+
+mod programs {
+    use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+    use lb_common::counters::Counter;
+
+    use crate::{collect, forward, maps, verdict::Verdict};
+
+    /// Forwards the packets of our services and passes all others.
+    #[xdp]
+    pub fn xdplb(ctx: XdpContext) -> u32 {
+        match forward::packet(&ctx) {
+            Ok(Verdict::Pass(reason)) => {
+                maps::count(reason);
+                xdp_action::XDP_PASS
+            }
+            Ok(Verdict::Transmit(link)) => match maps::transmit(&ctx, link) {
+                Some(action) => {
+                    maps::count(Counter::Forwarded);
+                    action
+                }
+                None => {
+                    maps::count(Counter::DropNoNextHop);
+                    xdp_action::XDP_DROP
+                }
+            },
+            Ok(Verdict::Answer(reason)) => {
+                maps::count(reason);
+                xdp_action::XDP_TX
+            }
+            Err(reason) => {
+                maps::count(reason);
+                xdp_action::XDP_DROP
+            }
+        }
+    }
+
+    /// Deletes the pairs that the agent names, if they are really over; run by `BPF_PROG_TEST_RUN`, never attached.
+    /// Returns how many it deleted.
+    #[xdp]
+    pub fn collect(ctx: XdpContext) -> u32 {
+        collect::request(&ctx)
+    }
+}
+
 #[cfg(target_arch = "bpf")]
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // Never reached: a panic path would be an infinite loop, which the verifier refuses.
     loop {}
 }

@@ -1,0 +1,160 @@
+//! A packet from the middle of a connection that this balancer never saw: its peer died, or it was itself away.
+//!
+//! The flow is guessed: its hash leads to the backend and the SNAT port that its SYN had led to. Such a pair is
+//! *unconfirmed* until the backend answers within the client's window; any other answer shows a wrong guess, and the
+//! client's next packet tries the next candidate.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{EbpfContext as _, bindings::BPF_F_CURRENT_NETNS, helpers};
+use lb_common::{
+    abi::{Service, StateWord, flow_flags},
+    counters::Counter,
+    limits::ADOPTION_CANDIDATES,
+    tcp::{
+        self, State,
+        flags::{ACK, FIN, RST},
+    },
+};
+
+use crate::{
+    admit, choose,
+    enter::{self, Draft, Entered},
+    entry::Entry,
+    family::Family,
+    forward::Packet,
+    maps, next_hop,
+    pair::Tier,
+    reset,
+    verdict::{Outcome, Verdict},
+};
+
+/// `TCP_LISTEN` (`include/net/tcp_states.h`).
+const LISTEN: u32 = 10;
+
+/// How far a reply may lie from the client's packet, in bytes, to confirm a guess: more than a window in use, one
+/// thousandth of the sequence space, and both numbers must fit.
+const REPLY_WINDOW: u32 = 1 << 22;
+
+/// Candidates tried for one packet, where the first ones' ports belong to flows that are known.
+const TRIES_A_PACKET: u32 = 4;
+
+/// Takes up the flow of a packet, as its `attempt`-th guess.
+#[inline(never)]
+pub fn packet<F: Family>(packet: &Packet<F>, service: &Service, attempt: u8) -> Outcome {
+    if attempt == 0 && host_has_connection(packet) {
+        return Ok(Verdict::Pass(Counter::PassedLocalSocket));
+    }
+    if packet.segment.flags & RST != 0 {
+        return Err(Counter::DropUnknownReset);
+    }
+    admit::refuse_martians(packet)?;
+    let backends = choose::count(service);
+    if backends == 0 {
+        return reset::answer(packet, Counter::ResetNoBackend);
+    }
+    let candidates = if backends * 2 < ADOPTION_CANDIDATES { backends * 2 } else { ADOPTION_CANDIDATES };
+    let draft = enter::draft::<F>()?;
+    draft.hop = next_hop::of_client(packet)?;
+    draft.service = *service;
+    let hash = choose::hash(packet);
+    let mut guessing =
+        Guessing { packet, draft, hash, backends, candidates, attempt: attempt.into(), entered: false };
+    // SAFETY: the callback has the type that the helper wants, and the state outlives the call.
+    unsafe {
+        helpers::bpf_loop(TRIES_A_PACKET, try_guess::<F> as *mut c_void, (&raw mut guessing).cast(), 0)
+    };
+    if guessing.entered {
+        maps::count(Counter::FlowAdopted);
+        return enter::send(packet, guessing.draft);
+    }
+    reset::answer(packet, Counter::ResetNotAdopted)
+}
+
+/// What the loop over the guesses carries along.
+struct Guessing<'a, F: Family> {
+    packet: &'a Packet<F>,
+    draft: &'a mut Draft<F::Address>,
+    hash: u64,
+    backends: u32,
+    candidates: u32,
+    attempt: u32,
+    entered: bool,
+}
+
+/// One round: enters the next guess, if its port is free.
+extern "C" fn try_guess<F: Family>(_index: u32, guessing: *mut c_void) -> i64 {
+    // SAFETY: `packet` gave its own state, which nobody else uses during the loop.
+    let guessing = unsafe { &mut *guessing.cast::<Guessing<'_, F>>() };
+    let (packet, attempt) = (guessing.packet, guessing.attempt);
+    let (Some(backend), Some(port)) =
+        (attempt.checked_rem(guessing.backends), attempt.checked_div(guessing.backends))
+    else {
+        return 1;
+    };
+    if attempt >= guessing.candidates {
+        return 1;
+    }
+    let state = if packet.segment.flags & FIN == 0 { State::Established } else { State::ClientClosed };
+    let flags = flow_flags::UNCONFIRMED | flow_flags::ADOPTED;
+    let draft = &mut *guessing.draft;
+    draft.word = StateWord::new(state, flags, attempt as u8, draft.service.id);
+    draft.backend = choose::guess(&draft.service, guessing.hash, backend);
+    let port = packet.settings.snat_ports().candidate(guessing.hash, port);
+    guessing.entered = matches!(enter::pair(packet, draft, port), Entered::Yes);
+    guessing.attempt = attempt + 1;
+    i64::from(guessing.entered)
+}
+
+/// Judges the first reply to an adopted flow: confirms the pair, or takes the guess back.
+#[inline(never)]
+pub fn judge_reply<F: Family>(
+    packet: &Packet<F>,
+    entry: Entry<F::Address>,
+    forward: Entry<F::Address>,
+) -> Result<(), Counter> {
+    let segment = &packet.segment;
+    let word = entry.word();
+    let acknowledges =
+        tcp::within_window_before(segment.acknowledgment, forward.next_sequence(), REPLY_WINDOW);
+    let expected = forward.last_acknowledgment();
+    let continues = tcp::within_window_before(expected, segment.sequence, REPLY_WINDOW)
+        || tcp::within_window_before(segment.sequence, expected, REPLY_WINDOW);
+    if segment.flags & (RST | ACK) == ACK && acknowledges && continues {
+        entry.exchange(word, word.without(flow_flags::UNCONFIRMED));
+        let other = forward.word();
+        forward.exchange(other, other.without(flow_flags::UNCONFIRMED));
+        maps::count(Counter::FlowAdoptionConfirmed);
+        return Ok(());
+    }
+    let other = forward.word();
+    let next = StateWord::new(other.state(), other.flags(), other.attempt().wrapping_add(1), other.service());
+    forward.exchange(other, next);
+    Tier::HalfOpen.remove::<F>(&segment.key);
+    Err(Counter::DropAdoptionRefused)
+}
+
+/// Whether the host itself holds the connection of this packet: a proxy that still serves it.
+#[inline(always)]
+fn host_has_connection<F: Family>(packet: &Packet<F>) -> bool {
+    let mut tuple = F::socket_tuple(&packet.segment.key);
+    // SAFETY: the context and the tuple are valid; a socket that is found is released below.
+    let socket = unsafe {
+        helpers::bpf_skc_lookup_tcp(
+            packet.ctx.as_ptr(),
+            &raw mut tuple,
+            F::SOCKET_TUPLE,
+            BPF_F_CURRENT_NETNS as i64 as u64,
+            0,
+        )
+    };
+    if socket.is_null() {
+        return false;
+    }
+    // SAFETY: the look-up returned a socket with a reference, which is given back once its state is read.
+    unsafe {
+        let listens = (*socket).state == LISTEN;
+        helpers::bpf_sk_release(socket.cast());
+        !listens
+    }
+}

@@ -1,0 +1,71 @@
+//! Which backend a new connection goes to.
+
+use lb_common::abi::{BackendId, Service, SpreadKey, policy};
+
+use crate::{atomic, family::Family, forward::Packet, maps};
+
+/// The keyed hash of a packet's flow. A function of its own, because its rounds want all the registers.
+#[inline(never)]
+pub fn hash<F: Family>(packet: &Packet<F>) -> u64 {
+    F::hash(packet.settings.hash_key, &packet.segment.key)
+}
+
+/// The policy's backend for a new connection, or 0 where the service has none.
+#[inline(never)]
+pub fn backend<F: Family>(packet: &Packet<F>, service: &Service, hash: u64) -> BackendId {
+    let place = if service.policy == policy::SPREAD { turn(packet, service) } else { hash };
+    slot(service, place)
+}
+
+/// The backend of a guess at a connection that was begun elsewhere: where its SYN led to, then the others in turn.
+#[inline(always)]
+pub fn guess(service: &Service, hash: u64, attempt: u32) -> BackendId {
+    if attempt == 0 && service.policy != policy::SPREAD {
+        slot(service, hash)
+    } else {
+        alternative(service, hash, attempt)
+    }
+}
+
+/// The `attempt`-th of all backends of the service, beginning at a place that follows from the flow's hash; 0 where the
+/// service has none.
+#[inline(never)]
+pub fn alternative(service: &Service, hash: u64, attempt: u32) -> BackendId {
+    let Some(choice) = maps::choice(service.id) else {
+        return 0;
+    };
+    let place = ((hash >> 48) as u32 + attempt).checked_rem(choice.rotation_count).unwrap_or(0);
+    maps::backend_in(&choice.rotation, place as usize)
+}
+
+/// How many distinct backends a service has, as far as the list of alternatives goes.
+#[inline(always)]
+pub fn count(service: &Service) -> u32 {
+    maps::choice(service.id).map_or(0, |choice| choice.rotation_count)
+}
+
+#[inline(never)]
+fn slot(service: &Service, place: u64) -> BackendId {
+    let Some(choice) = maps::choice(service.id) else {
+        return 0;
+    };
+    let slot = place.checked_rem(choice.slot_count.into()).unwrap_or(0);
+    maps::backend_in(&choice.slots, slot as usize)
+}
+
+/// The turn of a source: each of its connections takes the next one. A source begins at a place of its own, so that
+/// the first connections of many sources are spread too.
+#[inline(always)]
+fn turn<F: Family>(packet: &Packet<F>, service: &Service) -> u64 {
+    const ANY: u64 = aya_ebpf::bindings::BPF_ANY as u64;
+    let source = packet.segment.key.source;
+    let key = SpreadKey { source, service: u32::from(service.id).to_ne_bytes() };
+    if let Some(turn) = F::spread().get_ptr_mut(&key) {
+        // SAFETY: eight aligned bytes of map memory, which is not freed while the program runs.
+        return unsafe { atomic::fetch_increment(turn) };
+    }
+    let first = F::hash_address(packet.settings.hash_key, &source) >> 8;
+    let next = first.wrapping_add(1);
+    let _forgotten_when_it_fails = F::spread().insert(&key, &next, ANY);
+    first
+}

@@ -1,0 +1,174 @@
+//! The way of a packet, from the frame to its verdict.
+//!
+//! ```text
+//!  to one of our addresses? --no--> PASS          (a bit of a filter, before any table is asked)
+//!       | yes
+//!  flow table --hit--> judge, rewrite, transmit   (one look-up)
+//!       | miss
+//!  half-open tier, service, orphan                (`half_open`)
+//! ```
+
+use aya_ebpf::{helpers::generated::bpf_ktime_get_coarse_ns, programs::XdpContext};
+use lb_common::{
+    abi::{Endpoint, FlowKey, NextHop, Settings, StateWord, backend_state, flow_flags},
+    counters::Counter,
+    tcp::{
+        Direction, State,
+        flags::{FIN, RST, SYN},
+    },
+    tick::Tick,
+    wire::{ETHERNET_HEADER, ETHERTYPE_IPV4, ETHERTYPE_IPV6},
+};
+
+use crate::{
+    entry::Entry,
+    family::{Family, V4, V6},
+    half_open, maps, nat, next_hop, packet,
+    pair::Tier,
+    parse::{self, Parsed, Segment},
+    transition::{self, Next},
+    verdict::{Outcome, Verdict},
+};
+
+const NOT_OURS: Outcome = Ok(Verdict::Pass(Counter::PassedNotOurs));
+
+/// A packet that may be ours, and what every step needs beside it.
+pub struct Packet<F: Family> {
+    /// The context of the run.
+    pub ctx: XdpContext,
+    /// What the packet says.
+    pub segment: Segment<F::Address>,
+    /// The settings.
+    pub settings: &'static Settings,
+    /// Now.
+    pub now: Tick,
+}
+
+/// Judges one frame.
+#[inline(always)]
+pub fn packet(ctx: &XdpContext) -> Outcome {
+    let (Some(ethernet), Some(settings)) = (packet::at::<ETHERNET_HEADER>(ctx, 0), maps::settings()) else {
+        return NOT_OURS;
+    };
+    // A frame to a group is never TCP of ours: a host ignores such segments too (RFC 1122, section 4.2.3.10).
+    if ethernet.get::<u8, 0>() & 1 != 0 {
+        return NOT_OURS;
+    }
+    match ethernet.be16::<12>() {
+        ETHERTYPE_IPV4 => of_family::<V4>(ctx, settings),
+        ETHERTYPE_IPV6 => of_family::<V6>(ctx, settings),
+        _ => NOT_OURS,
+    }
+}
+
+/// A function of its own for each family, so that their stacks lie in the same place.
+#[inline(never)]
+fn of_family<F: Family>(ctx: &XdpContext, settings: &'static Settings) -> Outcome {
+    let unspecified = F::UNSPECIFIED;
+    let mut packet = Packet::<F> {
+        ctx: XdpContext::new(ctx.ctx),
+        segment: Segment {
+            key: FlowKey::new(unspecified, [0; 2], unspecified, [0; 2]),
+            sequence: 0,
+            acknowledgment: 0,
+            ip_length: 0,
+            tcp_at: 0,
+            tcp_length: 0,
+            payload: 0,
+            flags: 0,
+        },
+        settings,
+        now: Tick(0),
+    };
+    if F::addresses(ctx, &mut packet.segment.key).is_none() {
+        return NOT_OURS;
+    }
+    let bit = F::filter_bit(&packet.segment.key.destination);
+    let filter = settings.address_filter.get((bit >> 6) as usize).copied().unwrap_or(0);
+    if filter >> (bit & 63) & 1 == 0 {
+        return NOT_OURS;
+    }
+    let Some(layout) = F::layout(ctx) else {
+        return NOT_OURS;
+    };
+    match parse::tcp(ctx, layout, &mut packet.segment) {
+        Parsed::Segment => {}
+        Parsed::Malformed(tcp_at) => return defective::<F>(&packet, tcp_at, Counter::DropMalformed),
+        Parsed::Fragment(tcp_at) => return defective::<F>(&packet, tcp_at, Counter::DropFragment),
+    }
+    // SAFETY: the helper has no conditions.
+    packet.now = Tick::from_ns(unsafe { bpf_ktime_get_coarse_ns() });
+    if let Some(entry) = Tier::Flows.get::<F>(&packet.segment.key)
+        && let Some(verdict) = of_flow(&packet, entry)?
+    {
+        return Ok(verdict);
+    }
+    half_open::packet(&packet)
+}
+
+/// A packet of an entry in the flow table. `None` where it begins a new connection, and the entry is gone.
+#[inline(never)]
+fn of_flow<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) -> Result<Option<Verdict>, Counter> {
+    let word = entry.word();
+    let backend = F::backends().get(u32::from(entry.backend())).ok_or(Counter::DropInternal)?;
+    if !is_quiet(word, packet.segment.flags) || backend.state != backend_state::ACTIVE {
+        match transition::packet(packet, Tier::Flows, entry)? {
+            Next::GoOn => {}
+            Next::Done(verdict) => return Ok(Some(verdict)),
+            Next::Anew => return Ok(None),
+        }
+    }
+    let previous = entry.last_seen();
+    entry.touch(&packet.segment, packet.now);
+    let hop = match word.direction() {
+        Direction::Forward => NextHop { mac: backend.mac, link: backend.link },
+        Direction::Reverse => {
+            if (previous.0 ^ packet.now.0) >> next_hop::REFRESH_SHIFT != 0 {
+                next_hop::refresh(packet, entry);
+            }
+            entry.hop()
+        }
+    };
+    let twin = entry.twin();
+    nat::send::<F>(&packet.ctx, &packet.segment, &twin, hop, packet.settings).map(Some)
+}
+
+/// Whether a packet changes nothing in the state of its flow.
+#[inline(always)]
+pub fn is_quiet(word: StateWord, tcp_flags: u8) -> bool {
+    word.state() == State::Established
+        && !word.has(flow_flags::RESET | flow_flags::UNCONFIRMED)
+        && tcp_flags & (SYN | FIN | RST) == 0
+}
+
+/// A packet that cannot be a whole segment: dropped where its ports are those of a service or of a reply to us, so
+/// that the host's TCP does not answer it; else the host's own business.
+#[inline(never)]
+fn defective<F: Family>(packet: &Packet<F>, tcp_at: usize, reason: Counter) -> Outcome {
+    let Some(ports) = packet::at::<4>(&packet.ctx, tcp_at) else {
+        return NOT_OURS;
+    };
+    let key = &packet.segment.key;
+    let ours = is_service::<F>(&Endpoint::new(key.destination, ports.get::<[u8; 2], 2>()))
+        || (packet.settings.snat_ports().contains(ports.be16::<2>())
+            && is_backend::<F>(&Endpoint::new(key.source, ports.get::<[u8; 2], 0>()))
+            && is_our_address::<F>(&key.destination));
+    if ours { Err(reason) } else { NOT_OURS }
+}
+
+#[inline(always)]
+fn is_service<F: Family>(endpoint: &Endpoint<F::Address>) -> bool {
+    F::services().get_ptr(endpoint).is_some()
+}
+
+/// Whether a backend serves at this endpoint.
+#[inline(always)]
+pub fn is_backend<F: Family>(endpoint: &Endpoint<F::Address>) -> bool {
+    F::endpoints().get_ptr(endpoint).is_some()
+}
+
+/// Whether an address is a VIP or a SNAT address: the certain answer to the question that the filter only guesses.
+#[inline(always)]
+pub fn is_our_address<F: Family>(address: &F::Address) -> bool {
+    F::our_addresses().get_ptr(address).is_some()
+}

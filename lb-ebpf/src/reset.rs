@@ -1,0 +1,90 @@
+//! Turns a packet into the RST that answers it (RFC 9293, section 3.5.2), back to where it came from.
+
+use aya_ebpf::{EbpfContext as _, helpers};
+use lb_common::{
+    checksum::{fold, pseudo_header_tail},
+    counters::Counter,
+    tcp::{
+        self,
+        flags::{ACK, RST},
+    },
+    wire::{ETHERNET_HEADER, Mac, PROTOCOL_TCP, TCP_HEADER, tcp_offset},
+};
+
+use crate::{
+    family::Family,
+    forward::Packet,
+    packet::{self, Span},
+    verdict::{Outcome, Verdict},
+};
+
+/// The shortest Ethernet frame without its check sequence (IEEE 802.3): an answer is not made shorter, where the packet
+/// was not.
+const SHORTEST_FRAME: usize = 60;
+
+/// Answers a packet with a RST that its sender must believe. A RST itself is answered with nothing, but counted the
+/// same.
+#[inline(never)]
+pub fn answer<F: Family>(packet: &Packet<F>, reason: Counter) -> Outcome {
+    if packet.segment.flags & RST != 0 {
+        return Err(Counter::DropUnknownReset);
+    }
+    let wanted = ETHERNET_HEADER + F::IP_HEADER + TCP_HEADER;
+    let wanted = if wanted < SHORTEST_FRAME { SHORTEST_FRAME } else { wanted };
+    let surplus = packet::length(&packet.ctx) as i32 - wanted as i32;
+    if surplus > 0 {
+        // SAFETY: the context is valid; a frame is only made shorter.
+        let shortened = unsafe { helpers::bpf_xdp_adjust_tail(packet.ctx.as_ptr().cast(), -surplus) };
+        if shortened != 0 {
+            return Err(Counter::DropInternal);
+        }
+    }
+    write::<F>(packet).ok_or(Counter::DropInternal)?;
+    Ok(Verdict::Answer(reason))
+}
+
+#[inline(always)]
+fn write<F: Family>(packet: &Packet<F>) -> Option<()> {
+    let ethernet = packet::at::<ETHERNET_HEADER>(&packet.ctx, 0)?;
+    let (to, from) = (ethernet.get::<Mac, 0>(), ethernet.get::<Mac, 6>());
+    ethernet.set::<Mac, 0>(from);
+    ethernet.set::<Mac, 6>(to);
+    F::answer_header(&packet.ctx, &packet.segment.key)?;
+    let header = packet::at::<TCP_HEADER>(&packet.ctx, ETHERNET_HEADER + F::IP_HEADER)?;
+    write_tcp::<F>(packet, header);
+    if F::IP_HEADER == lb_common::wire::IPV4_HEADER
+        && let Some(padding) = packet::at::<6>(&packet.ctx, ETHERNET_HEADER + F::IP_HEADER + TCP_HEADER)
+    {
+        padding.set::<[u8; 6], 0>([0; 6]);
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn write_tcp<F: Family>(packet: &Packet<F>, header: Span<TCP_HEADER>) {
+    let segment = &packet.segment;
+    let key = &segment.key;
+    let taken = tcp::sequence_length(segment.payload, segment.flags);
+    let (sequence, acknowledgment, flags) = if segment.flags & ACK == 0 {
+        (0, segment.sequence.wrapping_add(taken), RST | ACK)
+    } else {
+        (segment.acknowledgment, 0, RST)
+    };
+    header.set::<[u8; 2], { tcp_offset::SOURCE }>(key.destination_port);
+    header.set::<[u8; 2], { tcp_offset::DESTINATION }>(key.source_port);
+    header.set::<u32, { tcp_offset::SEQUENCE }>(sequence.to_be());
+    header.set::<u32, { tcp_offset::ACKNOWLEDGMENT }>(acknowledgment.to_be());
+    header.set::<u8, { tcp_offset::DATA_OFFSET }>(0x50);
+    header.set::<u8, { tcp_offset::FLAGS }>(flags);
+    // Window, checksum and urgent pointer.
+    header.set::<u16, { tcp_offset::WINDOW }>(0);
+    header.set::<u32, { tcp_offset::CHECKSUM }>(0);
+    let sum = F::address_sum(&key.source)
+        + F::address_sum(&key.destination)
+        + pseudo_header_tail(PROTOCOL_TCP, TCP_HEADER as u16)
+        + u64::from(header.get::<u32, 0>())
+        + u64::from(header.get::<u32, 4>())
+        + u64::from(header.get::<u32, 8>())
+        + u64::from(header.get::<u32, 12>());
+    header.set::<u16, { tcp_offset::CHECKSUM }>(!fold(sum));
+}

@@ -1,0 +1,148 @@
+//! What a packet that is not quiet does to its flow: handshake, FIN, RST, a backend that is gone, a client that comes
+//! again from the same port.
+
+use lb_common::{
+    abi::{StateWord, backend_state, flow_flags},
+    counters::Counter,
+    tcp::{
+        self, Direction, State,
+        flags::{ACK, RST, SYN},
+    },
+};
+
+use crate::{
+    entry::Entry,
+    family::Family,
+    forward::Packet,
+    maps,
+    pair::{self, Tier},
+    reset,
+    verdict::Verdict,
+};
+
+/// How far from the expected sequence number a RST is believed, in bytes: more than any window in use, one thousandth
+/// of the sequence space.
+const RESET_WINDOW: u32 = 1 << 22;
+
+/// What is to be done with a packet after its flow's state has changed.
+pub enum Next {
+    /// It is sent on.
+    GoOn,
+    /// It has been dealt with.
+    Done(Verdict),
+    /// Its flow was over and has been deleted; it begins another.
+    Anew,
+}
+
+/// Judges a packet of a flow and changes the flow's state.
+#[inline(never)]
+pub fn packet<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address>) -> Result<Next, Counter> {
+    let word = entry.word();
+    let flags = packet.segment.flags;
+    let from_client = word.direction() == Direction::Forward;
+    if word.state() == State::Dead {
+        return Err(Counter::DropBeingCollected);
+    }
+    if word.state() == State::Closed && from_client && flags & (SYN | ACK | RST) == SYN {
+        if !pair::delete::<F>(tier, &packet.segment.key, entry) {
+            return Err(Counter::DropBeingCollected);
+        }
+        maps::count(Counter::FlowReopened);
+        return Ok(Next::Anew);
+    }
+    let backend_state =
+        F::backends().get(u32::from(entry.backend())).map_or(backend_state::NONE, |b| b.state);
+    if word.has(flow_flags::RESET) {
+        return cut(packet, tier, entry, Counter::ResetByOperator);
+    }
+    match backend_state {
+        backend_state::ACTIVE => {}
+        backend_state::UNRESOLVED if !from_client => {}
+        backend_state::UNRESOLVED => return Err(Counter::DropNoNextHop),
+        _ => return cut(packet, tier, entry, Counter::ResetBackendGone),
+    }
+    advance(packet, tier, entry, word);
+    Ok(Next::GoOn)
+}
+
+/// Answers with a RST and closes the flow; the other end is told when it speaks.
+#[inline(always)]
+fn cut<F: Family>(
+    packet: &Packet<F>,
+    tier: Tier,
+    entry: Entry<F::Address>,
+    reason: Counter,
+) -> Result<Next, Counter> {
+    let word = entry.word();
+    if word.state() != State::Closed {
+        pair::set_state::<F>(
+            tier,
+            &packet.segment.key,
+            entry,
+            word.with_state(State::Closed).with(flow_flags::RESET),
+        );
+    }
+    reset::answer(packet, reason).map(Next::Done)
+}
+
+/// The TCP state after this packet.
+#[inline(always)]
+fn advance<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address>, word: StateWord) {
+    let segment = &packet.segment;
+    let (flags, direction) = (segment.flags, word.direction());
+    let state = word.state();
+    let next = state.after(direction, flags);
+    if next == state {
+        if state.is_half_open() && flags & (SYN | ACK) == SYN {
+            maps::count(Counter::SynRetransmitted);
+        }
+        return;
+    }
+    let twin_key = entry.twin_in_place();
+    let Some(twin) = tier.twin_of::<F>(&segment.key, twin_key) else {
+        return;
+    };
+    if flags & RST != 0 && !reset_is_plausible(packet, state, entry, twin) {
+        maps::count(Counter::ResetOutOfWindow);
+        return;
+    }
+    if state == State::SynReceived
+        && direction == Direction::Forward
+        && segment.acknowledgment != twin.next_sequence()
+    {
+        // Not the answer to the backend's SYN-ACK: somebody who has not seen it.
+        return;
+    }
+    let closed_first = if next == State::BackendClosed { flow_flags::BACKEND_CLOSED_FIRST } else { 0 };
+    if pair::set_state::<F>(tier, &segment.key, entry, word.with_state(next).with(closed_first))
+        && state.is_half_open()
+        && next != State::Closed
+        && next != State::SynReceived
+    {
+        maps::count(Counter::FlowEstablished);
+    }
+}
+
+/// Whether a RST belongs to the connection (RFC 9293, section 3.5.2): in SYN-SENT by its acknowledgment number, else by
+/// its sequence number.
+#[inline(always)]
+fn reset_is_plausible<F: Family>(
+    packet: &Packet<F>,
+    state: State,
+    entry: Entry<F::Address>,
+    twin: Entry<F::Address>,
+) -> bool {
+    let segment = &packet.segment;
+    if state == State::SynSent && entry.word().direction() == Direction::Reverse {
+        return segment.flags & ACK != 0 && segment.acknowledgment == twin.next_sequence();
+    }
+    let expected = twin.last_acknowledgment();
+    let seen = entry.next_sequence();
+    (expected == 0 && seen == 0) || near(segment.sequence, expected) || near(segment.sequence, seen)
+}
+
+#[inline(always)]
+fn near(sequence: u32, expected: u32) -> bool {
+    tcp::within_window_before(sequence, expected, RESET_WINDOW)
+        || tcp::within_window_before(expected, sequence, RESET_WINDOW)
+}

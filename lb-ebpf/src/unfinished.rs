@@ -1,0 +1,142 @@
+//! Checksums that a sender has left to its device and no device has finished: what generic XDP on veth or virtio and
+//! native XDP on veth hand over (`CHECKSUM_PARTIAL`, `include/linux/skbuff.h`). The field then holds the folded sum of
+//! the pseudo-header, not complemented.
+//!
+//! Nothing in the packet tells the two kinds apart for certain but the sum over the segment, so that is made where the
+//! field looks like an unfinished one, and only on links known for it.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{EbpfContext as _, btf_maps::PerCpuArray, helpers, macros::btf_map, programs::XdpContext};
+use lb_common::{
+    abi::link_flags,
+    checksum::{fold, pseudo_header_tail},
+    counters::Counter,
+    wire::{PROTOCOL_TCP, TCP_HEADER, tcp_offset},
+};
+
+use crate::{family::Family, maps, packet, parse::Segment};
+
+/// How a checksum field is to be updated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Checksum {
+    /// It covers the segment.
+    Complete,
+    /// It holds the sum of the pseudo-header, and leaves so.
+    Partial,
+}
+
+/// Bytes summed at a time: a multiple of four, and at most 512 (`MAX_BPF_STACK`-sized scratch of `bpf_csum_diff` on
+/// kernels before 6.13).
+const CHUNK: usize = 512;
+
+/// The longest segment that is summed. What is longer came from no wire (a jumbo frame has 9,216 bytes) but from an
+/// offload, and offloads leave the checksum unfinished.
+const LONGEST: usize = 20 * CHUNK;
+
+#[btf_map]
+static CHECKSUM_SCRATCH: PerCpuArray<[u8; CHUNK], 1> = PerCpuArray::new();
+
+/// Tells how the checksum of a packet is to be updated; finishes it first where nobody behind us would.
+#[inline(never)]
+pub fn classify<F: Family>(ctx: &XdpContext, segment: &Segment<F::Address>) -> Result<Checksum, Counter> {
+    let interface = ctx.ingress_ifindex() as u32;
+    let flags = maps::link_of_interface(interface).and_then(maps::link).map_or(0, |link| link.flags);
+    if flags & (link_flags::CHECKSUM_PARTIAL | link_flags::CHECKSUM_FINISH) == 0 {
+        return Ok(Checksum::Complete);
+    }
+    let tcp = packet::at::<TCP_HEADER>(ctx, usize::from(segment.tcp_at)).ok_or(Counter::DropInternal)?;
+    let field = tcp.get::<u16, { tcp_offset::CHECKSUM }>();
+    let pseudo_header = F::address_sum(&segment.key.source)
+        + F::address_sum(&segment.key.destination)
+        + pseudo_header_tail(PROTOCOL_TCP, segment.tcp_length);
+    if field != fold(pseudo_header) {
+        return Ok(Checksum::Complete);
+    }
+    let length = usize::from(segment.tcp_length);
+    if length > LONGEST {
+        maps::count(Counter::ChecksumPartial);
+        return Ok(Checksum::Partial);
+    }
+    let sum =
+        sum_segment(ctx, segment.tcp_at.into(), segment.tcp_length.into()).ok_or(Counter::DropInternal)?;
+    if fold(sum + pseudo_header) == 0xffff {
+        return Ok(Checksum::Complete);
+    }
+    if flags & link_flags::CHECKSUM_FINISH == 0 {
+        maps::count(Counter::ChecksumPartial);
+        return Ok(Checksum::Partial);
+    }
+    // The field is the pseudo-header's sum, so the sum over the segment covers both.
+    let tcp = packet::at::<TCP_HEADER>(ctx, usize::from(segment.tcp_at)).ok_or(Counter::DropInternal)?;
+    tcp.set::<u16, { tcp_offset::CHECKSUM }>(!fold(sum));
+    maps::count(Counter::ChecksumFinished);
+    Ok(Checksum::Complete)
+}
+
+/// What the loop over the chunks carries along.
+struct Summing<'a> {
+    ctx: &'a XdpContext,
+    scratch: *mut u8,
+    at: u32,
+    left: u32,
+    sum: u64,
+}
+
+/// The sum over the TCP header and its payload.
+#[inline(never)]
+fn sum_segment(ctx: &XdpContext, tcp_at: u32, length: u32) -> Option<u64> {
+    let scratch = CHECKSUM_SCRATCH.get_ptr_mut(0)?.cast::<u8>();
+    let mut summing = Summing { ctx, scratch, at: tcp_at, left: length, sum: 0 };
+    // SAFETY: the callback has the type that the helper wants, and the state outlives the call.
+    unsafe {
+        helpers::bpf_loop((LONGEST / CHUNK) as u32, add_chunk as *mut c_void, (&raw mut summing).cast(), 0)
+    };
+    (summing.left == 0).then_some(summing.sum)
+}
+
+/// One round: the next chunk.
+extern "C" fn add_chunk(_index: u32, summing: *mut c_void) -> i64 {
+    // SAFETY: `sum_segment` gave its own state, which nobody else uses during the loop.
+    let summing = unsafe { &mut *summing.cast::<Summing<'_>>() };
+    let take = if summing.left >= CHUNK as u32 { CHUNK as u32 } else { summing.left };
+    // SAFETY: the scratch is this CPU's own, and `take` at most its size; the helper checks the packet's bounds.
+    let Some(sum) = (unsafe { sum_chunk(summing.ctx, summing.scratch, summing.at, take) }) else {
+        return 1;
+    };
+    summing.sum += sum;
+    summing.at += take;
+    summing.left -= take;
+    i64::from(summing.left == 0)
+}
+
+/// The sum of up to `CHUNK` bytes, copied to the scratch and padded with zeros.
+///
+/// # Safety
+///
+/// `scratch` points to `CHUNK` bytes that nobody else uses.
+#[inline(always)]
+unsafe fn sum_chunk(ctx: &XdpContext, scratch: *mut u8, offset: u32, take: u32) -> Option<u64> {
+    // Opaque, because the verifier wants to see the bounds on the very register that the helpers get.
+    let take = packet::opaque(take as usize) as u32;
+    if take == 0 || take > CHUNK as u32 {
+        return None;
+    }
+    // The word that the last bytes will not fill; the copy overwrites all the others.
+    let last_word = take as usize & (CHUNK - 4);
+    // SAFETY: the offset is a multiple of four below the size of the scratch.
+    unsafe { scratch.add(last_word).cast::<u32>().write(0) };
+    // SAFETY: `take` bytes fit into the scratch.
+    let copied = unsafe { helpers::bpf_xdp_load_bytes(ctx.as_ptr().cast(), offset, scratch.cast(), take) };
+    if copied != 0 {
+        return None;
+    }
+    // Opaque, or the compiler would know that it fits and leave the verifier without the check.
+    let padded = packet::opaque((take as usize + 3) & (2 * CHUNK - 4)) as u32;
+    if padded > CHUNK as u32 {
+        return None;
+    }
+    // SAFETY: `padded` bytes of the scratch are initialised.
+    let sum = unsafe { helpers::bpf_csum_diff(core::ptr::null_mut(), 0, scratch.cast(), padded, 0) };
+    (sum >= 0).then_some(sum as u64 & 0xffff_ffff)
+}
