@@ -1,0 +1,96 @@
+//! The schedule as a pure thing, and the task against loopback.
+
+use std::net::TcpListener;
+
+use super::schedule::Schedule;
+use super::*;
+
+const INTERVAL: Duration = Duration::from_secs(2);
+
+fn target(address: SocketAddr, interval: Duration) -> Target {
+    Target { address, source: None, kind: ProbeKind::Tcp, interval, timeout: interval / 2 }
+}
+
+fn any() -> Target {
+    target(SocketAddr::from(([192, 0, 2, 1], 6443)), INTERVAL)
+}
+
+#[test]
+fn a_target_is_due_at_once_and_then_an_interval_later() {
+    let (mut schedule, start) = (Schedule::new(), Instant::now());
+    schedule.set(TargetId(1), any(), start);
+    let (due, _) = schedule.take_due(start).expect("a new target is due at once");
+    assert!(schedule.take_due(start + 10 * INTERVAL).is_none(), "one probe at a time");
+    assert!(schedule.finish(due));
+    let next = schedule.next_at().expect("it is planned again");
+    assert!(
+        next >= start + INTERVAL * 9 / 10 && next <= start + INTERVAL * 11 / 10,
+        "a tenth of jitter at most"
+    );
+}
+
+#[test]
+fn setting_the_same_again_changes_nothing() {
+    let (mut schedule, start) = (Schedule::new(), Instant::now());
+    schedule.set(TargetId(1), any(), start);
+    let (due, _) = schedule.take_due(start).expect("a new target is due at once");
+    schedule.set(TargetId(1), any(), start);
+    assert!(schedule.take_due(start).is_none(), "the same target is not due again");
+    assert!(schedule.finish(due), "and its probe still counts");
+}
+
+#[test]
+fn answers_for_what_was_changed_or_removed_belong_to_nobody() {
+    let (mut schedule, start) = (Schedule::new(), Instant::now());
+    schedule.set(TargetId(1), any(), start);
+    let (old, _) = schedule.take_due(start).expect("a new target is due at once");
+    schedule.set(TargetId(1), target(SocketAddr::from(([192, 0, 2, 2], 6443)), INTERVAL), start);
+    assert!(!schedule.finish(old), "it was changed");
+    let (new, _) = schedule.take_due(start).expect("a changed target is due at once");
+    schedule.replace(BTreeMap::new(), start);
+    assert!(!schedule.finish(new), "it was removed");
+    assert_eq!(schedule.next_at(), None);
+}
+
+#[test]
+fn waking_makes_due_but_never_twice() {
+    let (mut schedule, start) = (Schedule::new(), Instant::now());
+    schedule.set(TargetId(1), any(), start);
+    let (due, _) = schedule.take_due(start).expect("a new target is due at once");
+    schedule.wake(TargetId(1), start);
+    assert!(schedule.take_due(start).is_none(), "its probe is on its way already");
+    schedule.finish(due);
+    schedule.wake(TargetId(1), start);
+    assert!(schedule.take_due(start).is_some(), "a woken target is due");
+}
+
+#[test]
+fn targets_added_together_drift_apart() {
+    let (mut schedule, start) = (Schedule::new(), Instant::now());
+    schedule.replace((0..1000).map(|id| (TargetId(id), any())).collect(), start);
+    for _ in 0..1000 {
+        let (due, _) = schedule.take_due(start).expect("all are due at once");
+        schedule.finish(due);
+    }
+    let soon = start + INTERVAL * 9 / 10 + Duration::from_millis(40);
+    let early = std::iter::from_fn(|| schedule.take_due(soon).map(|_| ())).count();
+    assert!((20..=250).contains(&early), "a tenth of them in a tenth of the spread, got {early}");
+}
+
+#[tokio::test]
+async fn results_name_their_target() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback must have a free port");
+    let open = listener.local_addr().expect("a bound listener has an address");
+    let closed = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("loopback has another");
+    let (prober, mut results) = Prober::start();
+    let interval = Duration::from_millis(100);
+    prober.set(TargetId(1), target(open, interval));
+    prober.set(TargetId(2), target(closed, interval));
+    for _ in 0..6 {
+        let (id, result) = results.recv().await.expect("the prober lives");
+        let expected = if id == TargetId(1) { Outcome::Up } else { Outcome::Failed(FailureReason::Refused) };
+        assert_eq!(result.outcome, expected, "{id:?}");
+    }
+    drop(prober);
+    while results.recv().await.is_some() {}
+}
