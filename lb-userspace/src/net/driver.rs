@@ -3,10 +3,10 @@
 use std::ffi::c_char;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// `ETHTOOL_GDRVINFO` of linux/ethtool.h.
+/// `ETHTOOL_GDRVINFO` of `linux/ethtool.h`.
 const GET_DRIVER_INFO: u32 = 0x0000_0003;
 
-/// `struct ethtool_drvinfo` of linux/ethtool.h: 196 bytes.
+/// `struct ethtool_drvinfo` of `linux/ethtool.h`: 196 bytes.
 #[repr(C)]
 struct DriverInfo {
     command: u32,

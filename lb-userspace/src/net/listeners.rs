@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use super::Error;
 
-/// `TCP_LISTEN` of the kernel's net/tcp_states.h, as `/proc/net/tcp` prints it.
+/// `TCP_LISTEN` of the kernel's `net/tcp_states.h`, as `/proc/net/tcp` prints it.
 const LISTEN: &str = "0A";
 
 /// A listening TCP socket of this network namespace.

@@ -111,10 +111,10 @@ impl Neighbour {
         for attribute in &message.attributes {
             match attribute {
                 NeighbourAttribute::Destination(NeighbourAddress::Inet(ip)) => {
-                    address = Some(IpAddr::from(*ip))
+                    address = Some(IpAddr::from(*ip));
                 }
                 NeighbourAttribute::Destination(NeighbourAddress::Inet6(ip)) => {
-                    address = Some(IpAddr::from(*ip))
+                    address = Some(IpAddr::from(*ip));
                 }
                 NeighbourAttribute::LinkLayerAddress(bytes) => mac = ethernet(bytes),
                 NeighbourAttribute::ExtFlags(flags) => managed = flags.contains(NeighbourExtFlags::Managed),

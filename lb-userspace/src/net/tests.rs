@@ -201,10 +201,10 @@ fn a_reader_that_is_too_slow_is_told_to_resync() {
     let Some(near) = namespace_or_skip("a_reader_that_is_too_slow_is_told_to_resync") else { return };
     near.block_on(|| async {
         let mut events = watch().expect("the groups can be joined");
-        let batch: String =
+        let lines: Vec<_> =
             (0..3000).map(|n| format!("addr add 10.{}.{}.1/32 dev lo\n", n / 250, n % 250)).collect();
         let file = tempfile::NamedTempFile::new().expect("a file can be made");
-        std::fs::write(file.path(), batch).expect("the file can be written");
+        std::fs::write(file.path(), lines.concat()).expect("the file can be written");
         let status = tokio::process::Command::new("ip").arg("-batch").arg(file.path()).status().await;
         assert!(status.expect("iproute2 is installed").success());
         wait_for(&mut events, "resync", |event| (event == Event::Resync).then_some(())).await;

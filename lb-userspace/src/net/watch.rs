@@ -102,21 +102,20 @@ async fn forward(mut messages: Messages, events: mpsc::Sender<Event>) {
             },
             () = sleep_until(routes_at.unwrap_or_else(Instant::now)), if routes_at.is_some() => {
                 routes_at = None;
-                if !pass_on(Event::RoutesChanged, &mut messages, &events).await { return }
-                continue;
+                Some(Translated::Now(Event::RoutesChanged))
             },
             () = events.closed() => return,
         };
-        match event {
-            Some(Event::RoutesChanged) => {
+        let passed = match event {
+            Some(Translated::Now(event)) => pass_on(event, &mut messages, &events).await,
+            Some(Translated::RoutesSoon) => {
                 routes_at.get_or_insert_with(|| Instant::now() + GATHER);
+                true
             }
-            Some(event) => {
-                if !pass_on(event, &mut messages, &events).await {
-                    return;
-                }
-            }
-            None => {}
+            None => true,
+        };
+        if !passed {
+            return;
         }
     }
 }
@@ -140,28 +139,42 @@ async fn pass_on(event: Event, messages: &mut Messages, events: &mpsc::Sender<Ev
     }
 }
 
-fn translate(payload: NetlinkPayload<RouteNetlinkMessage>) -> Option<Event> {
+enum Translated {
+    Now(Event),
+    /// A route changed; more will follow.
+    RoutesSoon,
+}
+
+fn translate(payload: NetlinkPayload<RouteNetlinkMessage>) -> Option<Translated> {
     use RouteNetlinkMessage as Message;
-    match payload {
+    let message = match payload {
         // The receive buffer overflowed (ENOBUFS).
-        NetlinkPayload::Overrun(_) => Some(Event::Resync),
-        NetlinkPayload::InnerMessage(message) => match message {
-            Message::NewLink(link) => Interface::from_message(&link).map(|link| Event::Link(Box::new(link))),
-            Message::DelLink(link) => Interface::from_message(&link)
-                .map(|Interface { index, name, .. }| Event::LinkRemoved { index, name }),
-            Message::NewAddress(message) => Address::from_message(&message)
-                .map(|(interface, address)| Event::AddressAdded { interface, address }),
-            Message::DelAddress(message) => Address::from_message(&message)
-                .map(|(interface, address)| Event::AddressRemoved { interface, address }),
-            Message::NewNeighbour(message) => Neighbour::from_message(&message).map(Event::Neighbour),
-            Message::DelNeighbour(message) => {
-                Neighbour::from_message(&message).map(|gone| Event::NeighbourRemoved(gone.next_hop))
-            }
-            Message::NewRoute(_) | Message::DelRoute(_) | Message::NewRule(_) | Message::DelRule(_) => {
-                Some(Event::RoutesChanged)
-            }
-            _ => None,
-        },
-        _ => None,
-    }
+        NetlinkPayload::Overrun(_) => return Some(Translated::Now(Event::Resync)),
+        NetlinkPayload::InnerMessage(message) => message,
+        _ => return None,
+    };
+    let event = match message {
+        Message::NewLink(link) => Event::Link(Box::new(Interface::from_message(&link)?)),
+        Message::DelLink(link) => {
+            let Interface { index, name, .. } = Interface::from_message(&link)?;
+            Event::LinkRemoved { index, name }
+        }
+        Message::NewAddress(message) => {
+            let (interface, address) = Address::from_message(&message)?;
+            Event::AddressAdded { interface, address }
+        }
+        Message::DelAddress(message) => {
+            let (interface, address) = Address::from_message(&message)?;
+            Event::AddressRemoved { interface, address }
+        }
+        Message::NewNeighbour(message) => Event::Neighbour(Neighbour::from_message(&message)?),
+        Message::DelNeighbour(message) => {
+            Event::NeighbourRemoved(Neighbour::from_message(&message)?.next_hop)
+        }
+        Message::NewRoute(_) | Message::DelRoute(_) | Message::NewRule(_) | Message::DelRule(_) => {
+            return Some(Translated::RoutesSoon);
+        }
+        _ => return None,
+    };
+    Some(Translated::Now(event))
 }
