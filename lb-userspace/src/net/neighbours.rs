@@ -7,7 +7,7 @@
 //!
 //! - a managed entry goes from reachable through delay and probe back to reachable by itself, each
 //!   `base_reachable_time` (30 s, ± half) plus at most `interval_probe_time_ms` (5 s) and `delay_first_probe_time` (5 s);
-//! - a silent neighbour is told as failed after 3 s, and asked again every 5 to 7 s; one that comes back is told as
+//! - a silent neighbour is told as failed after 3 s, and asked again about every 7 s; one that comes back is told as
 //!   reachable;
 //! - when the interface loses its carrier or goes down, **every such entry is deleted and does not come back by
 //!   itself**: whoever hears of a changed link or a removed neighbour calls [`Neighbours::refresh`];

@@ -132,6 +132,40 @@ fn neighbours_are_resolved_kept_and_let_go() {
 }
 
 #[test]
+fn the_kernel_verifies_managed_neighbours_without_traffic() {
+    let Some((near, _far)) = pair("the_kernel_verifies_managed_neighbours_without_traffic") else { return };
+    near.run(|| {
+        for (name, value) in [("base_reachable_time_ms", "1000"), ("delay_first_probe_time", "1")] {
+            let path = format!("/proc/sys/net/ipv4/neigh/near/{name}");
+            std::fs::write(path, value).expect("root may write the sysctls of its namespace");
+        }
+    });
+    near.block_on(|| async {
+        let netlink = Netlink::open().expect("netlink opens");
+        let index = netlink.facts().await.expect("facts").by_name("near").expect("the veth is there").index;
+        let hop = NextHop { interface: index, address: ip("10.9.0.2") };
+        let mut events = watch().expect("the groups can be joined");
+        let mut neighbours = Neighbours::new(netlink);
+        neighbours.want(BTreeSet::from([hop]));
+        neighbours.refresh().await.expect("neighbours can be read");
+        if neighbours.kernel_manages() == Some(false) {
+            println!("skipped the rest: the kernel is older than 5.16 and manages no neighbours");
+            return;
+        }
+        let state = |wanted| {
+            move |event| match event {
+                Event::Neighbour(entry) if entry.next_hop == hop && entry.state == wanted => Some(()),
+                _ => None,
+            }
+        };
+        for round in 0..2 {
+            wait_for(&mut events, &format!("round {round}: it is verified"), state(State::Probe)).await;
+            wait_for(&mut events, &format!("round {round}: it answers"), state(State::Reachable)).await;
+        }
+    });
+}
+
+#[test]
 fn a_lost_carrier_is_told_and_a_refresh_brings_the_neighbour_back() {
     let Some((near, far)) = pair("a_lost_carrier_is_told") else { return };
     let far = std::sync::Arc::new(far);

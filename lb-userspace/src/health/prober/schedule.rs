@@ -19,6 +19,8 @@ struct Entry {
     version: u64,
     /// When the next probe begins. In the queue exactly while no probe is on its way.
     next: Instant,
+    /// When the last one began.
+    begun: Option<Instant>,
     in_flight: bool,
 }
 
@@ -47,7 +49,8 @@ impl Schedule {
         }
         self.remove(id);
         self.versions += 1;
-        self.entries.insert(id, Entry { target, version: self.versions, next: now, in_flight: false });
+        let entry = Entry { target, version: self.versions, next: now, begun: None, in_flight: false };
+        self.entries.insert(id, entry);
         self.queue.insert((now, id));
     }
 
@@ -69,12 +72,15 @@ impl Schedule {
         }
     }
 
-    /// Makes a target due now, unless a probe of it is on its way.
+    /// Makes a target due now, unless a probe of it is on its way; but a quarter of the interval after the last one at
+    /// the earliest, or a burst of refused connections would spend all of `fall` within milliseconds.
     pub(super) fn wake(&mut self, id: TargetId, now: Instant) {
-        if let Some(entry) = self.entries.get_mut(&id).filter(|entry| !entry.in_flight && entry.next > now) {
+        let Some(entry) = self.entries.get_mut(&id).filter(|entry| !entry.in_flight) else { return };
+        let earliest = entry.begun.map_or(now, |begun| now.max(begun + entry.target.interval / 4));
+        if earliest < entry.next {
             self.queue.remove(&(entry.next, id));
-            entry.next = now;
-            self.queue.insert((now, id));
+            entry.next = earliest;
+            self.queue.insert((earliest, id));
         }
     }
 
@@ -84,6 +90,7 @@ impl Schedule {
         self.queue.pop_first();
         let entry = self.entries.get_mut(&id)?;
         entry.in_flight = true;
+        entry.begun = Some(now);
         // A tenth of the interval at most, in thousandths, either way.
         let thousandths = 900 + self.jitter.hash_one((at, id)) % 201;
         let nanoseconds = entry.target.interval.as_nanos() * u128::from(thousandths) / 1000;
