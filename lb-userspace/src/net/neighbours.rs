@@ -2,8 +2,8 @@
 //!
 //! XDP sends to a backend without asking the kernel, so the kernel sees an entry that nobody uses, lets it go stale
 //! and throws it away. Therefore the entries are put under its management: `NTF_EXT_MANAGED` (kernel 5.16) makes it
-//! verify them for ever, `NTF_EXT_LEARNED` exempts them from garbage collection (without it a managed entry is collected
-//! like any other). Seen on kernel 6.18, without a packet of traffic:
+//! verify them for ever, `NTF_EXT_LEARNED` exempts them from garbage collection (both as `linux/neighbour.h` defines
+//! them). Seen on kernel 6.18, without a packet of traffic:
 //!
 //! - a managed entry goes from reachable through delay and probe back to reachable by itself, each
 //!   `base_reachable_time` (30 s, ± half) plus at most `interval_probe_time_ms` (5 s) and `delay_first_probe_time` (5 s);
