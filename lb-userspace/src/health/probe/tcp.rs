@@ -1,0 +1,104 @@
+//! Does something listen there? A connection that the listener's process never sees.
+//!
+//! ```text
+//!   probe                         backend's kernel          backend's process
+//!     │ SYN ──────────────────────────►│
+//!     │◄────────────────────── SYN-ACK │   (something listens and has room)
+//!     │ RST ──────────────────────────►│   nothing was accepted, nothing is logged
+//! ```
+//!
+//! **Why not a plain connect and close.** A TLS server reads EOF (after a FIN) or "connection reset" (after a RST)
+//! from every such connection and logs a failed handshake: kube-apiserver, konnectivity and k0s's API all do. So
+//! the ACK that would complete the connection is held back (`TCP_QUICKACK` off before the connect makes Linux delay
+//! it, by up to 200 ms) and the close comes before it, as RST (`SO_LINGER` 0). The listener drops the
+//! embryonic connection without a word, and no side keeps TIME-WAIT. A probing host that is too slow for the 200 ms
+//! costs the server one log line, no more.
+//!
+//! **What it shows**: the port is open and the accept queue has room (Linux drops the SYN of a full one, and the probe
+//! times out). What it cannot show is that the process works: that is for the TLS and HTTPS probes.
+//!
+//! **The source** is bound with port 0, so the port comes from `ip_local_port_range`, which is disjoint from
+//! `snat_ports`: the reply reaches this socket and not the flow table, also when the address is the SNAT address.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use socket2::SockRef;
+use tokio::net::TcpSocket;
+
+use crate::health::outcome::{FailureReason, Outcome};
+
+/// Connects and resets; the caller sets the time limit.
+pub async fn ask(to: SocketAddr, from: Option<IpAddr>) -> Outcome {
+    let socket = match prepare(to, from) {
+        Ok(socket) => socket,
+        Err(error) => return Outcome::Failed(FailureReason::from_connect_error(&error)),
+    };
+    match socket.connect(to).await {
+        Ok(_reset_on_drop) => Outcome::Up,
+        Err(error) => Outcome::Failed(FailureReason::from_connect_error(&error)),
+    }
+}
+
+fn prepare(to: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpSocket> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(from) = from {
+        socket.bind(SocketAddr::new(from, 0))?;
+    }
+    socket.set_zero_linger()?;
+    SockRef::from(&socket).set_tcp_quickack(false)?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::health::probe::{self, ProbeKind};
+
+    #[tokio::test]
+    async fn a_listener_is_up_and_never_sees_the_probe() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback must have a free port");
+        listener.set_nonblocking(true).expect("a listener can be made non-blocking");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        for _ in 0..20 {
+            assert_eq!(ask(address, None).await, Outcome::Up);
+        }
+        let accepted = listener.accept().expect_err("no probe may reach the process");
+        assert_eq!(accepted.kind(), ErrorKind::WouldBlock, "no probe may reach the process");
+    }
+
+    #[tokio::test]
+    async fn a_source_address_is_used_or_its_lack_is_ours() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback must have a free port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let from = |octet| Some(IpAddr::from(Ipv4Addr::new(127, 0, 0, octet)));
+        assert_eq!(ask(address, from(9)).await, Outcome::Up);
+        let elsewhere = Some(IpAddr::from(Ipv4Addr::new(192, 0, 2, 1)));
+        let outcome = ask(address, elsewhere).await;
+        assert_eq!(outcome, Outcome::Failed(FailureReason::NoLocalAddress));
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_refuses() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback must have a free port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        drop(listener);
+        assert_eq!(ask(address, None).await, Outcome::Failed(FailureReason::Refused));
+    }
+
+    #[tokio::test]
+    async fn a_full_accept_queue_is_a_timeout() {
+        let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
+            .expect("a socket can be made");
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("loopback must have a free port");
+        listener.listen(0).expect("a bound socket can listen");
+        let address = listener.local_addr().ok().and_then(|a| a.as_socket()).expect("it has an address");
+        let _fills_the_queue = std::net::TcpStream::connect(address).expect("the queue has room for one");
+        let outcome = probe::ask(ProbeKind::Tcp, address, None, Duration::from_millis(200)).await;
+        assert_eq!(outcome, Outcome::Failed(FailureReason::Timeout));
+    }
+}

@@ -1,0 +1,141 @@
+//! The schedule as a pure thing, and the task against loopback.
+
+use std::net::TcpListener;
+
+use super::schedule::Schedule;
+use super::*;
+use crate::net::namespace::namespace_or_skip;
+
+const INTERVAL: Duration = Duration::from_secs(2);
+
+fn target(address: SocketAddr, interval: Duration) -> Target {
+    Target { address, source: None, kind: ProbeKind::Tcp, interval, timeout: interval / 2 }
+}
+
+fn any() -> Target {
+    target(SocketAddr::from(([192, 0, 2, 1], 6443)), INTERVAL)
+}
+
+#[test]
+fn a_target_is_due_at_once_and_then_an_interval_later() {
+    let (mut schedule, start) = (Schedule::new(), Instant::now());
+    schedule.set(TargetId(1), any(), start);
+    let (due, _) = schedule.take_due(start).expect("a new target is due at once");
+    assert!(schedule.take_due(start + 10 * INTERVAL).is_none(), "one probe at a time");
+    assert!(schedule.finish(due));
+    let next = schedule.next_at().expect("it is planned again");
+    assert!(
+        next >= start + INTERVAL * 9 / 10 && next <= start + INTERVAL * 11 / 10,
+        "a tenth of jitter at most"
+    );
+}
+
+#[test]
+fn setting_the_same_again_changes_nothing() {
+    let (mut schedule, start) = (Schedule::new(), Instant::now());
+    schedule.set(TargetId(1), any(), start);
+    let (due, _) = schedule.take_due(start).expect("a new target is due at once");
+    schedule.set(TargetId(1), any(), start);
+    assert!(schedule.take_due(start).is_none(), "the same target is not due again");
+    assert!(schedule.finish(due), "and its probe still counts");
+}
+
+#[test]
+fn answers_for_what_was_changed_or_removed_belong_to_nobody() {
+    let (mut schedule, start) = (Schedule::new(), Instant::now());
+    schedule.set(TargetId(1), any(), start);
+    let (old, _) = schedule.take_due(start).expect("a new target is due at once");
+    schedule.set(TargetId(1), target(SocketAddr::from(([192, 0, 2, 2], 6443)), INTERVAL), start);
+    assert!(!schedule.finish(old), "it was changed");
+    let (new, _) = schedule.take_due(start).expect("a changed target is due at once");
+    schedule.replace(BTreeMap::new(), start);
+    assert!(!schedule.finish(new), "it was removed");
+    assert_eq!(schedule.next_at(), None);
+}
+
+#[test]
+fn waking_makes_due_but_neither_twice_nor_at_will() {
+    let (mut schedule, start) = (Schedule::new(), Instant::now());
+    schedule.set(TargetId(1), any(), start);
+    let (due, _) = schedule.take_due(start).expect("a new target is due at once");
+    schedule.wake(TargetId(1), start);
+    assert!(schedule.take_due(start).is_none(), "its probe is on its way already");
+    schedule.finish(due);
+    schedule.wake(TargetId(1), start);
+    assert!(schedule.take_due(start).is_none(), "the last probe is too fresh");
+    assert_eq!(schedule.next_at(), Some(start + INTERVAL / 4), "a quarter of the interval apart");
+    let later = start + INTERVAL / 2;
+    schedule.set(TargetId(2), any(), later);
+    schedule.wake(TargetId(1), later);
+    assert!(schedule.take_due(later).is_some(), "a woken target is due");
+}
+
+#[test]
+fn targets_added_together_drift_apart() {
+    let (mut schedule, start) = (Schedule::new(), Instant::now());
+    schedule.replace((0..1000).map(|id| (TargetId(id), any())).collect(), start);
+    for _ in 0..1000 {
+        let (due, _) = schedule.take_due(start).expect("all are due at once");
+        schedule.finish(due);
+    }
+    let soon = start + INTERVAL * 9 / 10 + Duration::from_millis(40);
+    let early = std::iter::from_fn(|| schedule.take_due(soon).map(|_| ())).count();
+    assert!((20..=250).contains(&early), "a tenth of them in a tenth of the spread, got {early}");
+}
+
+#[tokio::test]
+async fn results_name_their_target() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback must have a free port");
+    let open = listener.local_addr().expect("a bound listener has an address");
+    let closed = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("loopback has another");
+    let (prober, mut results) = Prober::start();
+    let interval = Duration::from_millis(100);
+    prober.set(TargetId(1), target(open, interval));
+    prober.set(TargetId(2), target(closed, interval));
+    for _ in 0..6 {
+        let (id, result) = results.recv().await.expect("the prober lives");
+        let expected = if id == TargetId(1) { Outcome::Up } else { Outcome::Failed(FailureReason::Refused) };
+        assert_eq!(result.outcome, expected, "{id:?}");
+    }
+    drop(prober);
+    while results.recv().await.is_some() {}
+}
+
+/// User and system time of this process.
+fn cpu_time() -> Duration {
+    // SAFETY: all-zero bytes are a valid `rusage`.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a whole `rusage` that outlives the call.
+    assert_eq!(unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) }, 0, "getrusage works");
+    let time = |t: libc::timeval| {
+        Duration::from_secs(t.tv_sec.unsigned_abs()) + Duration::from_micros(t.tv_usec.unsigned_abs())
+    };
+    time(usage.ru_utime) + time(usage.ru_stime)
+}
+
+#[test]
+#[ignore = "a measurement of 12 s: run it alone, with --release --ignored --nocapture"]
+fn a_thousand_targets_cost_little() {
+    let Some(namespace) = namespace_or_skip("a_thousand_targets_cost_little") else { return };
+    namespace.block_on(|| async {
+        let _listener = TcpListener::bind("0.0.0.0:6443").expect("the namespace is empty");
+        let (prober, mut results) = Prober::start();
+        let address = |n: u16| SocketAddr::from(([127, 1, n.to_be_bytes()[0], n.to_be_bytes()[1]], 6443));
+        let targets = (0..1000).map(|n| (TargetId(n.into()), target(address(n), INTERVAL)));
+        prober.replace(targets.collect());
+        let measure_from = Instant::now() + INTERVAL;
+        let (mut before, mut counted) = (None, 0u32);
+        while measure_from.elapsed() < 5 * INTERVAL {
+            let (id, result) = results.recv().await.expect("the prober lives");
+            assert_eq!(result.outcome, Outcome::Up, "{id:?}");
+            if Instant::now() >= measure_from {
+                before.get_or_insert_with(cpu_time);
+                counted += 1;
+            }
+        }
+        let spent = cpu_time().saturating_sub(before.expect("there were results"));
+        let share = spent.as_secs_f64() / measure_from.elapsed().as_secs_f64() * 100.0;
+        println!("{counted} probes, {:?} a probe, {share:.1} % of a core", spent / counted);
+        assert!((4500..=5600).contains(&counted), "a thousand targets at 2 s for 10 s, got {counted}");
+    });
+}
