@@ -1,6 +1,5 @@
 //! The client: typed requests over the Unix socket, one connection each.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +9,6 @@ use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use thiserror::Error;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -20,9 +18,11 @@ use super::types::{
     Event, EventFilter, Flow, FlowFilter, Ready, Status,
 };
 
+mod error;
 mod exchange;
 mod lines;
 
+pub use error::ClientError;
 use exchange::Exchange;
 pub use lines::Lines;
 
@@ -30,35 +30,6 @@ pub use lines::Lines;
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// The agent's own limit, and a little for the way.
 const TIMEOUT: Duration = ANSWER_TIMEOUT.saturating_add(Duration::from_secs(2));
-
-/// Why there is no answer.
-#[derive(Debug, Error)]
-pub enum ClientError {
-    /// No agent: the socket is not there or nobody listens. The caller reads the pinned maps and exits 3.
-    #[error("no agent answers on {}: start it with `xdplb run`, or name its socket with --socket", .0.display())]
-    NotRunning(PathBuf),
-    /// The socket belongs to others.
-    #[error("not allowed to open {}: run as root or join the socket's group", .0.display())]
-    PermissionDenied(PathBuf),
-    /// The agent said no, and why.
-    #[error(transparent)]
-    Refused(#[from] ApiError),
-    /// The agent is there and does not answer.
-    #[error(
-        "the agent on {} has not answered for {} s and may still do what was asked: look at its log",
-        .0.display(),
-        TIMEOUT.as_secs()
-    )]
-    TimedOut(PathBuf),
-    /// The connection or the answer broke.
-    #[error("the answer from {} broke off ({reason}): look at the agent's log and try again", .path.display())]
-    Broken {
-        /// The socket.
-        path: PathBuf,
-        /// What was wrong with the answer.
-        reason: String,
-    },
-}
 
 /// A client of one agent.
 #[derive(Debug, Clone)]
@@ -193,10 +164,12 @@ impl Client {
 
     /// Sends one request; an answer that is not 2xx is an error already.
     async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Exchange, ClientError> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.cannot_connect(&error))?;
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|error| ClientError::connecting(&self.socket, &error))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
-            .map_err(|error| self.broken(error))?;
+            .map_err(|error| self.broken(&error))?;
         let driver = exchange::Driver::spawn(connection);
         let request = Request::builder()
             .method(method)
@@ -204,37 +177,27 @@ impl Client {
             .header("host", "xdplb")
             .header("content-type", "application/json")
             .body(Full::new(body))
-            .map_err(|error| self.broken(error))?;
-        let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
+            .map_err(|error| self.broken(&error))?;
+        let response = sender.send_request(request).await.map_err(|error| self.broken(&error))?;
         let exchange = Exchange::new(response, driver);
         if exchange.status.is_success() { Ok(exchange) } else { Err(self.refused(exchange).await) }
     }
 
     async fn decode<T: DeserializeOwned>(&self, exchange: Exchange) -> Result<T, ClientError> {
-        let bytes = collect(exchange.body).await.map_err(|reason| self.broken(reason))?;
-        serde_json::from_slice(&bytes).map_err(|error| self.broken(error))
+        let bytes = collect(exchange.body).await.map_err(|reason| self.broken(&reason))?;
+        serde_json::from_slice(&bytes).map_err(|error| self.broken(&error))
     }
 
     async fn refused(&self, exchange: Exchange) -> ClientError {
         let status = exchange.status;
         match collect(exchange.body).await.map(|bytes| serde_json::from_slice::<ApiError>(&bytes)) {
             Ok(Ok(said)) => ClientError::Refused(ApiError::new(status, said.error)),
-            _ => self.broken(format!("status {status} without a reason")),
+            _ => self.broken(&format!("status {status} without a reason")),
         }
     }
 
-    fn cannot_connect(&self, error: &io::Error) -> ClientError {
-        match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                ClientError::NotRunning(self.socket.clone())
-            }
-            io::ErrorKind::PermissionDenied => ClientError::PermissionDenied(self.socket.clone()),
-            _ => self.broken(error),
-        }
-    }
-
-    fn broken(&self, reason: impl ToString) -> ClientError {
-        ClientError::Broken { path: self.socket.clone(), reason: reason.to_string() }
+    fn broken(&self, reason: &dyn ToString) -> ClientError {
+        ClientError::broken(&self.socket, reason)
     }
 }
 
@@ -250,12 +213,12 @@ async fn collect(body: Incoming) -> Result<Bytes, Box<dyn std::error::Error + Se
 
 /// RFC 3986, section 2.1: everything but the unreserved characters.
 fn percent_encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-        encoded
-    })
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
 }

@@ -17,17 +17,25 @@ pub struct Lines<T> {
     socket: PathBuf,
     body: hyper::body::Incoming,
     rest: Vec<u8>,
+    failed: Option<ClientError>,
     _driver: Driver,
     item: PhantomData<fn() -> T>,
 }
 
 impl<T> Lines<T> {
     pub(super) fn new(socket: PathBuf, exchange: Exchange) -> Self {
-        Self { socket, body: exchange.body, rest: Vec::new(), _driver: exchange.driver, item: PhantomData }
+        Self {
+            socket,
+            body: exchange.body,
+            rest: Vec::new(),
+            failed: None,
+            _driver: exchange.driver,
+            item: PhantomData,
+        }
     }
 
-    fn broken(&self, reason: impl ToString) -> ClientError {
-        ClientError::Broken { path: self.socket.clone(), reason: reason.to_string() }
+    fn broken(&self, reason: &dyn ToString) -> ClientError {
+        ClientError::broken(&self.socket, reason)
     }
 }
 
@@ -38,23 +46,29 @@ impl<T: DeserializeOwned> Lines<T> {
     ///
     /// When the answer broke off, or the agent says that it cannot go on. What came before is good.
     pub async fn next(&mut self) -> Result<Option<Vec<T>>, ClientError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         loop {
             match self.body.frame().await {
                 None if self.rest.is_empty() => return Ok(None),
-                None => return Err(self.broken("the last line is not whole")),
-                Some(Err(error)) => return Err(self.broken(error)),
+                None => return Err(self.broken(&"the last line is not whole")),
+                Some(Err(error)) => return Err(self.broken(&error)),
                 Some(Ok(frame)) => {
                     if let Ok(bytes) = frame.into_data() {
                         self.rest.extend_from_slice(&bytes);
                     }
                 }
             }
-            let items = self.whole_lines()?;
+            let items = self.whole_lines();
             if !items.is_empty() {
                 return Ok(Some(items));
             }
+            if let Some(error) = self.failed.take() {
+                return Err(error);
+            }
             if self.rest.len() > MAX_ANSWER_BYTES {
-                return Err(self.broken("a line without an end"));
+                return Err(self.broken(&"a line without an end"));
             }
         }
     }
@@ -72,21 +86,26 @@ impl<T: DeserializeOwned> Lines<T> {
         Ok(all)
     }
 
-    fn whole_lines(&mut self) -> Result<Vec<T>, ClientError> {
+    /// Takes the whole lines out of what has come; one that is not an item is the last, and kept as the error.
+    fn whole_lines(&mut self) -> Vec<T> {
         let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else {
-            return Ok(Vec::new());
+            return Vec::new();
         };
         let rest = self.rest.split_off(end + 1);
         let whole = std::mem::replace(&mut self.rest, rest);
-        whole
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-            .map(|line| {
-                serde_json::from_slice(line).map_err(|error| match serde_json::from_slice::<ApiError>(line) {
-                    Ok(said) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, said.error).into(),
-                    Err(_) => self.broken(error),
-                })
-            })
-            .collect()
+        let mut items = Vec::new();
+        for line in whole.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            match serde_json::from_slice(line) {
+                Ok(item) => items.push(item),
+                Err(error) => {
+                    self.failed = Some(match serde_json::from_slice::<ApiError>(line) {
+                        Ok(said) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, said.error).into(),
+                        Err(_) => self.broken(&error),
+                    });
+                    break;
+                }
+            }
+        }
+        items
     }
 }
