@@ -21,10 +21,10 @@ pub fn backends(backends: &[Backend], style: &Style) -> String {
         .map(|backend| {
             vec![
                 Cell::new(&backend.name),
-                Cell::new(addresses(backend)),
-                Cell::new(backend.weight),
-                Cell::painted(backend.admin, admin_paint(backend.admin)),
-                Cell::new(backend.flows),
+                Cell::new(&addresses(backend)),
+                Cell::new(&backend.weight),
+                Cell::painted(&backend.admin, admin_paint(backend.admin)),
+                Cell::new(&backend.flows),
             ]
         })
         .collect();

@@ -17,7 +17,7 @@ pub fn counters(counters: &Counters, style: &Style) -> String {
                 _ if name.starts_with("drop_") => Paint::Caution,
                 _ => Paint::Plain,
             };
-            vec![Cell::painted(name, paint), Cell::painted(value, paint)]
+            vec![Cell::painted(&name, paint), Cell::painted(&value, paint)]
         })
         .collect();
     Table::whole(vec![Column::left("counter"), Column::right("packets")], &rows, style)

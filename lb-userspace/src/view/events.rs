@@ -5,13 +5,14 @@ use crate::control::types::{Done, Event, Ready};
 
 /// One line an event, oldest first; without a heading, so that `--follow` can go on.
 pub fn events(events: &[Event], style: &Style) -> String {
-    events
+    let lines: Vec<String> = events
         .iter()
         .map(|event| {
             let at = style.paint(Paint::Faint, &event.at.to_string());
             format!("{at}  {}  {}\n", clean(&event.kind), clean(&event.message))
         })
-        .collect()
+        .collect();
+    lines.concat()
 }
 
 /// `xdplb ready`.
@@ -27,8 +28,8 @@ pub fn ready(ready: &Ready, style: &Style) -> String {
 /// What a change came to, and what the person should know besides.
 pub fn done(done: &Done, style: &Style) -> String {
     let note = style.paint(Paint::Caution, "note");
-    let notes: String = done.notes.iter().map(|text| format!("{note}: {}\n", clean(text))).collect();
-    format!("{}\n{notes}", clean(&done.message))
+    let notes: Vec<String> = done.notes.iter().map(|text| format!("{note}: {}\n", clean(text))).collect();
+    format!("{}\n{}", clean(&done.message), notes.concat())
 }
 
 #[cfg(test)]

@@ -21,7 +21,9 @@ pub fn status(status: &Status, style: &Style) -> String {
     parts.push(totals(status, style));
     if !status.warnings.is_empty() {
         let word = style.paint(Paint::Caution, "warning");
-        parts.push(status.warnings.iter().map(|warning| format!("{word}: {}\n", clean(warning))).collect());
+        let lines: Vec<String> =
+            status.warnings.iter().map(|warning| format!("{word}: {}\n", clean(warning))).collect();
+        parts.push(lines.concat());
     }
     parts.join("\n")
 }
@@ -60,7 +62,7 @@ fn services(status: &Status, style: &Style) -> String {
             let mut row = about(service);
             row.extend(names.iter().map(|name| {
                 let backend = service.backends.iter().find(|backend| backend.name == *name);
-                backend.map_or_else(|| Cell::painted("-", Paint::Faint), health)
+                backend.map_or_else(|| Cell::painted(&"-", Paint::Faint), health)
             }));
             row
         })
@@ -95,14 +97,14 @@ fn pairs(status: &Status, style: &Style) -> String {
 fn about(service: &Service) -> Vec<Cell> {
     vec![
         Cell::new(&service.name),
-        Cell::new(service.address()),
-        Cell::new(service.mode),
-        Cell::new(service.policy),
+        Cell::new(&service.address()),
+        Cell::new(&service.mode),
+        Cell::new(&service.policy),
     ]
 }
 
 fn health(backend: &ServiceBackend) -> Cell {
-    Cell::painted(backend.health, health_paint(backend.health))
+    Cell::painted(&backend.health, health_paint(backend.health))
 }
 
 /// Every pair that takes no new connections, for how long, and what its last probe saw.
@@ -126,9 +128,9 @@ fn troubles(status: &Status, style: &Style) -> Option<String> {
                 Cell::new(&backend.name),
                 health(backend),
                 Cell::new(
-                    backend.since.map_or_else(|| "-".to_owned(), |since| duration(since.age(style.now))),
+                    &backend.since.map_or_else(|| "-".to_owned(), |since| duration(since.age(style.now))),
                 ),
-                Cell::new(probe),
+                Cell::new(&probe),
             ]);
         }
     }

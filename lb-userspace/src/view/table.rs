@@ -43,11 +43,11 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    pub(super) fn painted(text: impl ToString, paint: Paint) -> Self {
+    pub(super) fn painted(text: &impl ToString, paint: Paint) -> Self {
         Self { text: clean(&text.to_string()), paint }
     }
 
-    pub(super) fn new(text: impl ToString) -> Self {
+    pub(super) fn new(text: &impl ToString) -> Self {
         Self::painted(text, Paint::Plain)
     }
 }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     fn row(name: &str, flows: u64, note: &str) -> Vec<Cell> {
-        vec![Cell::new(name), Cell::painted(flows, Paint::Good), Cell::new(note)]
+        vec![Cell::new(&name), Cell::painted(&flows, Paint::Good), Cell::new(&note)]
     }
 
     #[test]

@@ -23,4 +23,6 @@ pub use time::Timestamp;
 pub use words::{Admin, Health, Mode, Policy, XdpMode};
 
 #[cfg(test)]
+mod docs_tests;
+#[cfg(test)]
 pub(crate) mod samples;
