@@ -233,3 +233,19 @@ async fn an_agent_that_is_not_there_is_told_from_one_that_breaks_off() {
         other => panic!("a forgotten reply is a refusal, not {other:?}"),
     }
 }
+
+#[tokio::test]
+async fn connections_are_bounded_and_whoever_comes_too_late_is_told() {
+    let lab = Lab::start().await;
+    let mut idle = Vec::new();
+    for _ in 0..256 {
+        idle.push(UnixStream::connect(&lab.path).await.expect("the server listens"));
+    }
+    let answer = lab.raw(b"GET /v1/ready HTTP/1.1\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "one too many: {answer}");
+    assert!(answer.contains("close some"), "with the next step: {answer}");
+    let mut slow = idle.swap_remove(0);
+    let mut told = String::new();
+    timeout(SOON, slow.read_to_string(&mut told)).await.expect("idle ones do not stay").expect("readable");
+    assert!(told.starts_with("HTTP/1.1 408"), "and are told why: {told}");
+}
