@@ -1,0 +1,102 @@
+//! One value of every type, for the tests of the API, of the tables and of `docs/api.md`.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::*;
+
+/// 2025-01-02T03:04:05Z, plus `seconds`.
+pub(crate) fn moment(seconds: u64) -> Timestamp {
+    Timestamp::new(UNIX_EPOCH + Duration::from_secs(1_735_787_045 + seconds))
+}
+
+fn address(text: &str) -> std::net::SocketAddr {
+    text.parse().expect("a sample address parses")
+}
+
+fn probed(name: &str, health: Health, since: u64, outcome: &str) -> ServiceBackend {
+    let last_probe = LastProbe { at: moment(300), took_ms: 3, outcome: outcome.into() };
+    ServiceBackend { name: name.into(), health, since: Some(moment(since)), last_probe: Some(last_probe) }
+}
+
+pub(crate) fn backends() -> Vec<Backend> {
+    let backend = |name: &str, ip: &str, admin, flows| {
+        let address = ip.parse().expect("a sample address parses");
+        Backend { name: name.into(), address, addresses: vec![address], weight: 1, admin, flows }
+    };
+    vec![
+        backend("controller-1", "10.0.0.11", Admin::Enabled, 412),
+        backend("controller-2", "10.0.0.12", Admin::Enabled, 0),
+    ]
+}
+
+/// One controller of two is down.
+pub(crate) fn status() -> Status {
+    let service = |name: &str, port, policy| Service {
+        name: name.into(),
+        vip: "192.0.2.10".parse().expect("a sample address parses"),
+        port,
+        mode: Mode::Nat,
+        policy,
+        backends: vec![
+            probed("controller-1", Health::Up, 2, "200 ok"),
+            probed("controller-2", Health::Down, 180, "connection refused"),
+        ],
+    };
+    Status {
+        version: "0.1.0".into(),
+        ready: true,
+        agent: Agent { running: true, since: Some(moment(0)) },
+        interfaces: vec![Interface { name: "eth0".into(), xdp_mode: XdpMode::Native }],
+        services: vec![
+            service("kubernetes-api", 6443, Policy::Maglev),
+            service("konnectivity", 8132, Policy::Spread),
+        ],
+        backends: backends(),
+        fail_open: Vec::new(),
+        flow_table: TableUse { used: 824, capacity: 2_097_152 },
+        half_open_table: TableUse { used: 2, capacity: 131_072 },
+        totals: Totals { forwarded_packets: 51_234, dropped_packets: 17, passed_packets: 90_321 },
+        warnings: Vec::new(),
+    }
+}
+
+pub(crate) fn flow() -> Flow {
+    Flow {
+        client: address("10.0.1.20:51324"),
+        vip: address("192.0.2.10:6443"),
+        snat: Some(address("192.0.2.10:20417")),
+        backend: "controller-1".into(),
+        backend_address: address("10.0.0.11:6443"),
+        state: "established".into(),
+        age_s: 252,
+        idle_s: 3,
+        packets: 1_204,
+        bytes: 310_220,
+    }
+}
+
+pub(crate) fn flow_ipv6() -> Flow {
+    Flow {
+        client: address("[2001:db8:1::20]:51324"),
+        vip: address("[2001:db8::10]:6443"),
+        snat: Some(address("[2001:db8::10]:20418")),
+        backend_address: address("[2001:db8:2::11]:6443"),
+        ..flow()
+    }
+}
+
+pub(crate) fn counters() -> Counters {
+    [("drop_fragment", 2), ("drop_orphan_reply", 15), ("forwarded", 51_234), ("passed", 90_321)]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+}
+
+pub(crate) fn event() -> Event {
+    Event {
+        at: moment(180),
+        kind: "backend-health".into(),
+        service: Some("kubernetes-api".into()),
+        backend: Some("controller-2".into()),
+        message: "controller-2 went from up to down: connection refused".into(),
+    }
+}
