@@ -32,6 +32,7 @@ use std::time::Duration;
 
 pub use change::BackendChange;
 
+pub use edit::{ConfigFile, EditError, Outcome};
 pub use error::ConfigError;
 pub use host::{HostFacts, InterfaceFacts, Resolved, ServiceFrontend, Warning};
 pub use overrides::{BackendSpec, Overrides};
