@@ -52,11 +52,14 @@ pub(crate) enum Problem {
     #[error("this is not TOML ({0}); correct it here")]
     Syntax(String),
     /// A value of the wrong type.
-    #[error("{message}; {key} takes {takes}")]
-    Type { message: String, key: &'static str, takes: &'static str },
-    /// A value of a type that no key explains.
-    #[error("{0}; compare with the reference in docs/configuration.md")]
-    Shape(String),
+    #[error("{found}; {key} takes {takes}")]
+    Type { found: String, key: &'static str, takes: &'static str },
+    /// A table that is none, or a list of tables that is a single one.
+    #[error("{key} has the wrong shape; write {header} on a line of its own and its keys below")]
+    Shape { key: &'static str, header: &'static str },
+    /// A value that no key explains.
+    #[error("{0}; compare with docs/configuration.md")]
+    Other(String),
     /// A key that does not exist, and the nearest that does.
     #[error("unknown key {key:?}{section}; did you mean {nearest:?}?")]
     MisspeltKey { key: String, section: String, nearest: &'static str },
@@ -112,7 +115,7 @@ pub(crate) enum Problem {
     VipIsBackend { vip: IpAddr, backend: String },
 
     /// No backend at all.
-    #[error("no backend is left; {0}")]
+    #[error("no backend is given; {0}")]
     NoBackend(&'static str),
     /// A backend without an address.
     #[error("the backend has no address; add address = \"IP\"")]

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::{ConfigError, Problem};
 use super::place::Source;
 use super::raw::RawConfig;
-use super::reference::{Key, Section};
+use super::reference::Section;
 use super::suggest::nearest;
 
 /// Reads the text as it is written.
@@ -69,25 +69,37 @@ fn check_keys(source: &Source<'_>, table: &DeTable<'_>, section: Section) -> Res
 fn wrong_type(source: &Source<'_>, top: &DeTable<'_>, error: &toml::de::Error) -> ConfigError {
     let message = one_line(error.message());
     let Some(span) = error.span() else {
-        return Problem::Shape(message).at(&source.whole());
+        return Problem::Other(message).at(&source.whole());
     };
     let mut tables = vec![(Section::Top, top)];
     tables.extend(sections(top));
-    let key = tables.into_iter().find_map(|(section, table)| key_around(table, section, &span));
-    let problem = match key {
-        Some(key) => Problem::Type { message, key: key.name, takes: key.takes },
-        None => Problem::Shape(message),
+    let key = tables.into_iter().find_map(|(section, table)| {
+        let name = key_around(table, &span)?;
+        section.keys().find(|key| key.name == name)
+    });
+    let below = || {
+        let name = key_around(top, &span)?;
+        Section::ALL.into_iter().find(|section| section.key() == name)
+    };
+    let problem = if let Some(key) = key {
+        // What serde expected is Rust's name for it; what the key takes says more.
+        let found = message.rsplit_once(", expected ").map_or(&*message, |(found, _)| found).to_owned();
+        Problem::Type { found, key: key.name, takes: key.takes }
+    } else if let Some(section) = below() {
+        Problem::Shape { key: section.key(), header: section.header() }
+    } else {
+        Problem::Other(message)
     };
     problem.at(&source.place(&span))
 }
 
 /// The key of this table in whose value the span lies.
-fn key_around(table: &DeTable<'_>, section: Section, span: &Range<usize>) -> Option<&'static Key> {
+fn key_around<'t>(table: &'t DeTable<'_>, span: &Range<usize>) -> Option<&'t str> {
     let (name, _) = table.iter().find(|(_, value)| {
         let around = value.span();
         around.start <= span.start && span.end <= around.end
     })?;
-    section.keys().find(|key| key.name == name.get_ref().as_ref())
+    Some(name.get_ref().as_ref())
 }
 
 /// A message of a library, made one line.

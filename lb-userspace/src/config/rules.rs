@@ -104,6 +104,9 @@ fn check_backends(config: &Config) -> Result<(), ConfigError> {
         for (position, address) in backend.addresses.iter().enumerate() {
             check_usable("a backend", address)?;
             let family = Family::of(address.value);
+            if backend.addresses[..position].iter().any(|other| Family::of(other.value) == family) {
+                return Err(Problem::FamilyTwice { name: backend.name.clone(), family }.of(address));
+            }
             if let Some(first) = owners.insert(address.value, &backend.name) {
                 return Err(Problem::AddressShared {
                     address: address.value,
@@ -111,9 +114,6 @@ fn check_backends(config: &Config) -> Result<(), ConfigError> {
                     second: backend.name.clone(),
                 }
                 .of(address));
-            }
-            if backend.addresses[..position].iter().any(|other| Family::of(other.value) == family) {
-                return Err(Problem::FamilyTwice { name: backend.name.clone(), family }.of(address));
             }
         }
         refuse_too_many("backend addresses", owners.len(), MAX_BACKENDS, &backend.place)?;
@@ -169,7 +169,8 @@ pub(crate) fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>,
     match nearest(name, known.iter().copied()) {
         Some(nearest) => format!("did you mean {nearest:?}?"),
         // A line stays a line: beyond a few names the list is of no help.
-        None if known.len() <= 8 => format!("give one of {}", known.join(", ")),
+        None if known.len() == 1 => format!("there is only {:?}", known[0]),
+        None if known.len() <= 8 => format!("use one of {}", known.join(", ")),
         None => many.to_owned(),
     }
 }

@@ -41,7 +41,7 @@ macro_rules! words {
             fn from_str(word: &str) -> Result<Self, UnknownWord> {
                 match word {
                     $($word => Ok(Self::$variant),)+
-                    _ => Err(UnknownWord { word: word.to_owned(), what: $what, possible: Self::WORDS.join(", ") }),
+                    _ => Err(UnknownWord { word: word.to_owned(), what: $what, possible: format!("one of {}", Self::WORDS.join(", ")) }),
                 }
             }
         }
