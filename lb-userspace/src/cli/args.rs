@@ -162,7 +162,6 @@ pub enum BackendCommand {
             require_equals = true,
             value_parser = humantime::parse_duration,
         )]
-        #[expect(clippy::option_option, reason = "no --wait, --wait and --wait=DURATION are three wishes")]
         wait: Option<Option<Duration>>,
         /// Whether the file stays as it is.
         #[command(flatten)]

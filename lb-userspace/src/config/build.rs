@@ -31,7 +31,7 @@ pub(crate) fn build(
 ) -> Result<Config, ConfigError> {
     let reader = Reader { source };
     let mode = match flags.mode {
-        Some(mode) => available(Located::new(mode, Place::Flag("--mode")))?,
+        Some(mode) => available(&Located::new(mode, Place::Flag("--mode")))?,
         None => reader.mode(raw.mode, Mode::Nat)?,
     };
     let xdp_mode = match flags.xdp_mode {

@@ -77,14 +77,12 @@ impl Config {
 
 /// The backend of this name.
 fn find<'a>(config: &'a mut Config, name: &str) -> Result<&'a mut Backend, ConfigError> {
-    match config.backend_index(name) {
-        Some(index) => Ok(&mut config.backends[index].value),
-        None => {
-            let known = config.backends.iter().map(|backend| backend.name.as_str());
-            let next = rules::did_you_mean(name, known, "`xdplb backend list` shows them");
-            Err(Problem::NoSuchBackend { name: name.to_owned(), next }.at(&Place::Nowhere))
-        }
+    if let Some(index) = config.backend_index(name) {
+        return Ok(&mut config.backends[index].value);
     }
+    let known = config.backends.iter().map(|backend| backend.name.as_str());
+    let next = rules::did_you_mean(name, known, "`xdplb backend list` shows them");
+    Err(Problem::NoSuchBackend { name: name.to_owned(), next }.at(&Place::Nowhere))
 }
 
 /// A weight that is one.

@@ -13,6 +13,9 @@ use super::place::Place;
 use super::{BackendChange, Config, Overrides};
 use replace::ReplaceError;
 
+#[cfg(test)]
+pub(crate) use document::changed as changed_text;
+
 /// The file that a configuration came from, with the text it was loaded from.
 #[derive(Debug, Clone)]
 pub struct ConfigFile {

@@ -51,7 +51,7 @@ impl Reader<'_> {
     pub(super) fn mode(&self, given: Option<Spanned<String>>, default: Mode) -> Result<Mode, ConfigError> {
         let place = given.as_ref().map_or(Place::Nowhere, |given| self.place(given));
         let mode = self.word("mode", given)?.unwrap_or(default);
-        available(Located::new(mode, place))
+        available(&Located::new(mode, place))
     }
 
     /// A whole number within a range.
@@ -157,10 +157,10 @@ impl Reader<'_> {
             RawPorts::Text(text) => (text.parse().ok(), format!("{text:?}")),
             RawPorts::List(list) => {
                 let range = match list[..] {
-                    [first, last] => u16::try_from(first).ok().zip(u16::try_from(last).ok()),
+                    [from, to] => u16::try_from(from).ok().zip(u16::try_from(to).ok()),
                     _ => None,
                 };
-                (range.and_then(|(first, last)| PortRange::new(first, last).ok()), format!("{list:?}"))
+                (range.and_then(|(from, to)| PortRange::new(from, to).ok()), format!("{list:?}"))
             }
         };
         range
@@ -170,9 +170,9 @@ impl Reader<'_> {
 }
 
 /// A mode, when this version has it.
-pub(super) fn available(mode: Located<Mode>) -> Result<Mode, ConfigError> {
+pub(super) fn available(mode: &Located<Mode>) -> Result<Mode, ConfigError> {
     match mode.value {
         Mode::Nat => Ok(Mode::Nat),
-        Mode::DsrL2 | Mode::DsrIpip | Mode::DsrGue => Err(Problem::Mode(mode.value.as_str()).of(&mode)),
+        Mode::DsrL2 | Mode::DsrIpip | Mode::DsrGue => Err(Problem::Mode(mode.value.as_str()).of(mode)),
     }
 }

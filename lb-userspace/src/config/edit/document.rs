@@ -11,7 +11,7 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// The text with the change made, or `None` where the text is written in a way that this cannot edit. `config`
 /// is what the text says: its backends are in the order of the file.
-pub(super) fn changed(text: &str, config: &Config, change: &BackendChange) -> Option<String> {
+pub(crate) fn changed(text: &str, config: &Config, change: &BackendChange) -> Option<String> {
     let mut document: DocumentMut = text.parse().ok()?;
     let index = config.backend_index(change.name());
     match (change, index) {

@@ -100,7 +100,7 @@ fn shape() {
 }
 
 #[test]
-fn values() {
+fn values_at_the_top() {
     all_refused(&[
         (
             top("mode = \"dsr-l2\""),
@@ -162,6 +162,12 @@ fn values() {
             top("cluster_key_file = \"cluster.key\""),
             r#"xdplb.toml:2:20: cluster_key_file = "cluster.key" is relative; give the whole path from /"#,
         ),
+    ]);
+}
+
+#[test]
+fn values_in_tables() {
+    all_refused(&[
         (
             below("[probe]\ninterval = \"2 parsecs\""),
             r#"xdplb.toml:7:12: interval = "2 parsecs" is not possible; give a duration from 100ms to 1h, such as "2s""#,
@@ -228,7 +234,7 @@ fn values() {
 }
 
 #[test]
-fn names_and_addresses() {
+fn interfaces_and_vips() {
     all_refused(&[
         (
             "[[backends]]\naddress = \"10.0.0.1\"".to_owned(),
@@ -294,6 +300,12 @@ fn names_and_addresses() {
             top("vips = [\"10.0.0.11\"]"),
             r#"xdplb.toml:2:9: 10.0.0.11 is a VIP and the address of the backend "a"; give one of them another address"#,
         ),
+    ]);
+}
+
+#[test]
+fn backends() {
+    all_refused(&[
         (
             "interfaces = [\"eth0\"]".to_owned(),
             "xdplb.toml: no backend is given; add a [[backends]] table with an address",

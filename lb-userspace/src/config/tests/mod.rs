@@ -8,6 +8,7 @@ mod files;
 mod host;
 mod property;
 
+use std::fmt::Display;
 use std::path::Path;
 
 use super::{Config, ConfigError, Overrides};
@@ -34,4 +35,10 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
 /// Parses a text that is right.
 fn right(text: &str) -> Config {
     parse(text).unwrap_or_else(|error| panic!("this should be right: {error}\n{text}"))
+}
+
+/// Adds a line to a text.
+fn line(text: &mut String, line: impl Display) {
+    text.push_str(&line.to_string());
+    text.push('\n');
 }
