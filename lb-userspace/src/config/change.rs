@@ -1,5 +1,6 @@
 //! A change of one backend, as `xdplb backend …` asks for it, made to a configuration in memory.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use super::error::{ConfigError, Problem};
@@ -54,7 +55,52 @@ impl BackendChange {
     }
 }
 
+impl fmt::Display for BackendChange {
+    /// The words that `xdplb backend` takes for it.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Add { name, address, weight: None } => write!(out, "add {name}={address}"),
+            Self::Add { name, address, weight: Some(weight) } => {
+                write!(out, "add {name}={address} --weight {weight}")
+            }
+            Self::Remove { name } => write!(out, "remove {name}"),
+            Self::SetState { name, state: AdminState::Enabled } => write!(out, "enable {name}"),
+            Self::SetState { name, state: AdminState::Draining } => write!(out, "drain {name}"),
+            Self::SetState { name, state: AdminState::Disabled } => write!(out, "disable {name}"),
+            Self::SetWeight { name, weight } => write!(out, "weight {name} {weight}"),
+        }
+    }
+}
+
 impl Config {
+    /// The changes that lead from the backends of this configuration to those of another.
+    ///
+    /// `reload` tells with it which changes made with `--runtime` it drops.
+    pub fn changes_to(&self, other: &Self) -> Vec<BackendChange> {
+        let mut changes = Vec::new();
+        for old in &self.backends {
+            if other.backend_index(&old.name).is_none() {
+                changes.push(BackendChange::Remove { name: old.name.clone() });
+            }
+        }
+        for new in &other.backends {
+            let name = &new.name;
+            let old = self.backend_index(name).map(|index| &self.backends[index]);
+            let old = old.filter(|old| old.addresses == new.addresses);
+            if old.is_none() {
+                let weight = (new.weight != DEFAULT_WEIGHT).then_some(new.weight);
+                let address = new.addresses[0].value;
+                changes.push(BackendChange::Add { name: name.clone(), address, weight });
+            } else if old.is_some_and(|old| old.weight != new.weight) {
+                changes.push(BackendChange::SetWeight { name: name.clone(), weight: new.weight });
+            }
+            if old.map_or(AdminState::Enabled, |old| old.state) != new.state {
+                changes.push(BackendChange::SetState { name: name.clone(), state: new.state });
+            }
+        }
+        changes
+    }
+
     /// The configuration with the change made, or `None` where it is true already.
     ///
     /// Removing a backend that is not there is true already; a state or a weight for one is an error. The

@@ -1,7 +1,7 @@
 //! From text to a validated configuration, in one place.
 //!
-//! The text becomes [`raw`] (shape and spans), the flags of the command line go over it, [`build`] makes
-//! typed values of it, and [`rules`] checks what only the whole can tell. After that no code checks again,
+//! The text becomes `raw` (shape and spans), the flags of the command line go over it, `build` makes
+//! typed values of it, and `rules` checks what only the whole can tell. After that no code checks again,
 //! except [`Config::resolve`], which knows the host. Nothing here reads the host or the clock; only
 //! [`ConfigFile`] and [`ClusterKey::load`] touch the file system.
 

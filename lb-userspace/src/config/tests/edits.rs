@@ -203,6 +203,24 @@ fn what_is_true_already_changes_nothing() {
 }
 
 #[test]
+fn the_changes_between_two_configurations_are_told_as_commands() {
+    let before = right(SHORT);
+    let changes = [
+        add("c", "10.0.0.13", Some(7)),
+        state("c", AdminState::Draining),
+        state("b", AdminState::Disabled),
+        weight("b", 5),
+        remove("a"),
+    ];
+    let after = changes.iter().fold(before.clone(), |config, change| {
+        config.changed(change).expect("this is possible").expect("this changes something")
+    });
+    let told: Vec<String> = before.changes_to(&after).iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["remove a", "weight b 5", "disable b", "add c=10.0.0.13 --weight 7", "drain c"]);
+    assert!(after.changes_to(&after).is_empty());
+}
+
+#[test]
 fn what_cannot_be_is_refused() {
     let one = "interfaces = [\"eth0\"]\nbackends = [{ name = \"a\", address = \"10.0.0.11\" }]\n";
     let own = format!("{SHORT}[[services]]\nname = \"api\"\nport = 6443\nbackends = [\"a\"]\n");

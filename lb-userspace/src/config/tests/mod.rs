@@ -1,5 +1,6 @@
 //! What the whole of `config` promises.
 
+mod bad_combinations;
 mod bad_input;
 mod defaults;
 mod documentation;
