@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::config::{BackendSpec, DEFAULT_PATH, Mode, Overrides, XdpMode};
 
@@ -17,7 +17,8 @@ pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/xdplb";
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(name = "xdplb", version, about = "a layer-4 load balancer in XDP for kubernetes control planes")]
-#[command(disable_help_subcommand = true, max_term_width = 100)]
+#[command(disable_help_subcommand = true, disable_help_flag = true, disable_version_flag = true)]
+#[command(max_term_width = 100)]
 pub struct Cli {
     /// What every command takes.
     #[command(flatten)]
@@ -25,17 +26,24 @@ pub struct Cli {
     /// The command.
     #[command(subcommand)]
     pub command: Command,
+    /// print the version
+    #[arg(short = 'V', long, action = ArgAction::Version, display_order = 903)]
+    version: Option<bool>,
 }
 
 /// What every command takes, before or after its own words.
 #[derive(Debug, Clone, Args)]
 pub struct GlobalArgs {
     /// the agent's control socket
-    #[arg(long, global = true, value_name = "PATH", env = "XDPLB_SOCKET", default_value = DEFAULT_SOCKET)]
+    #[arg(long, global = true, value_name = "PATH", default_value = DEFAULT_SOCKET, display_order = 900)]
+    #[arg(env = "XDPLB_SOCKET", hide_env_values = true)]
     pub socket: PathBuf,
     /// the directory on bpffs that holds the pinned programs and tables
-    #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_PIN_DIR)]
+    #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_PIN_DIR, display_order = 901)]
     pub pin_dir: PathBuf,
+    /// print this help
+    #[arg(short, long, global = true, action = ArgAction::Help, display_order = 902)]
+    help: Option<bool>,
 }
 
 /// The commands.
@@ -349,6 +357,19 @@ mod tests {
             panic!("this should be flows")
         };
         assert!(flows.json && flows.command.is_none() && flows.filter.client.is_some());
+    }
+
+    #[test]
+    fn help_and_version_exit_0() {
+        for line in ["xdplb --help", "xdplb -V", "xdplb backend drain --help", "xdplb flows reset -h"] {
+            let told = parse(line).err().unwrap_or_else(|| panic!("`{line}` should print something"));
+            assert_eq!(told.exit_code(), 0, "`{line}` is no error");
+        }
+        let help = parse("xdplb backend drain --help").err().map(|help| help.to_string()).unwrap_or_default();
+        assert!(
+            help.starts_with("give a backend no new connections"),
+            "the command's own words come first: {help}"
+        );
     }
 
     #[test]
