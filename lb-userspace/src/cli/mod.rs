@@ -1,1 +1,3 @@
 //! Arguments, and what a person sees of each command.
+
+pub mod args;

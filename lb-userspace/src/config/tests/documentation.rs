@@ -1,0 +1,95 @@
+//! The documented sample and the reference are what the table of keys makes, and say what the code does.
+
+use std::path::PathBuf;
+
+use super::super::reference::{self, Absent, Section};
+use super::super::{Config, Service};
+use super::{line, right};
+
+/// Compares a document with what it should be, or writes it anew.
+fn compare(name: &str, expected: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    if std::env::var_os("XDPLB_BLESS").is_some() {
+        std::fs::create_dir_all(path.with_file_name("")).expect("docs can be made");
+        std::fs::write(&path, expected)
+            .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == expected,
+        "docs/{name} is not what lb-userspace/src/config/reference.rs says; run XDPLB_BLESS=1 cargo test -p lb-userspace"
+    );
+}
+
+#[test]
+fn the_documents_are_up_to_date() {
+    compare("xdplb.toml", &reference::sample());
+    compare("configuration.md", &reference::markdown());
+}
+
+#[test]
+fn the_sample_is_a_configuration_as_it_stands() {
+    let config = right(&reference::sample());
+    assert_eq!(config.interfaces[0].value, "eth0");
+    assert_eq!(config.backends.len(), 1);
+}
+
+/// The sample with the commented defaults of all tables (or their examples, too) in force.
+fn uncommented(with: impl Fn(Absent) -> bool) -> Config {
+    let mut text = String::new();
+    for section in Section::ALL {
+        let keys: Vec<_> = section.keys().filter(|key| with(key.default)).collect();
+        line(&mut text, section.header());
+        for key in keys {
+            let value = match key.default {
+                Absent::Required(value) | Absent::Is(value) | Absent::Says(_, value) => value,
+            };
+            line(&mut text, format_args!("{} = {value}", key.name));
+        }
+    }
+    right(&text)
+}
+
+#[test]
+fn the_documented_defaults_are_the_defaults() {
+    let least = uncommented(|key| matches!(key, Absent::Required(_)));
+    let all = uncommented(|key| matches!(key, Absent::Required(_) | Absent::Is(_)));
+    assert_eq!(least, all);
+}
+
+#[test]
+fn every_example_is_accepted() {
+    for example in reference::KEYS {
+        let Absent::Says(_, value) = example.default else { continue };
+        let mut text = String::new();
+        for section in Section::ALL {
+            line(&mut text, section.header());
+            for key in section.keys() {
+                match key.default {
+                    Absent::Required(_) if example.name == "addresses" && key.name == "address" => {}
+                    Absent::Required(value) => line(&mut text, format_args!("{} = {value}", key.name)),
+                    // Services name this one.
+                    Absent::Says(_, name) if (section, key.name) == (Section::Backends, "name") => {
+                        line(&mut text, format_args!("name = {name}"));
+                    }
+                    Absent::Is(_) | Absent::Says(..) => {}
+                }
+            }
+            if section == example.section && (section, example.name) != (Section::Backends, "name") {
+                line(&mut text, format_args!("{} = {value}", example.name));
+            }
+        }
+        right(&text);
+    }
+}
+
+#[test]
+fn the_documented_services_are_the_default_services() {
+    for service in Service::defaults_for_k0s() {
+        let row = format!(
+            "| `{}` | {} | {} | {} |\n",
+            service.name, service.port.value, service.policy, service.probe.value
+        );
+        assert!(reference::markdown().contains(&row), "the reference lacks {row}");
+    }
+}
