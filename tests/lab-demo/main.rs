@@ -1,0 +1,2 @@
+//! The engine of `cargo xtask demo`.
+fn main() {}
