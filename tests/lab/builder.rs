@@ -225,6 +225,6 @@ fn address_lines(interface: &Interface) -> Vec<String> {
 fn route_lines(segment: Segment) -> [String; 2] {
     [
         format!("route add default via {}", Plan::router(Family::V4, segment)),
-        format!("-6 route add default via {}", Plan::router(Family::V6, segment)),
+        format!("route add ::/0 via {}", Plan::router(Family::V6, segment)),
     ]
 }
