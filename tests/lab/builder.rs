@@ -23,7 +23,7 @@ pub struct LabBuilder {
     offload: bool,
     gro: bool,
     pass_programs: bool,
-    keep: Option<String>,
+    id: Option<String>,
 }
 
 impl Default for LabBuilder {
@@ -34,7 +34,7 @@ impl Default for LabBuilder {
             controllers: 3,
             client_addresses: 1,
         };
-        Self { plan, offload: true, gro: false, pass_programs: false, keep: None }
+        Self { plan, offload: true, gro: false, pass_programs: false, id: None }
     }
 }
 
@@ -90,10 +90,11 @@ impl LabBuilder {
         self
     }
 
-    /// The lab gets this id and stays when the process ends; an older one of that id is removed first.
+    /// The lab gets this id, and what runs in it may outlive this process; an older one of that id is removed
+    /// first. Say [`Lab::keep`] for it to stay when it is dropped.
     #[must_use]
-    pub fn keep_as(mut self, id: &str) -> Self {
-        self.keep = Some(id.into());
+    pub fn called(mut self, id: &str) -> Self {
+        self.id = Some(id.into());
         self
     }
 
@@ -109,11 +110,11 @@ impl LabBuilder {
             (1..=MOST_CLIENT_ADDRESSES).contains(&self.plan.client_addresses),
             "a client has 1 to {MOST_CLIENT_ADDRESSES} addresses"
         );
-        let id = self.keep.clone().unwrap_or_else(names::fresh_id);
-        if self.keep.is_some() {
+        let id = self.id.clone().unwrap_or_else(names::fresh_id);
+        if self.id.is_some() {
             ensure!(
                 !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_lowercase()),
-                "a kept lab's id is lower-case letters, not {id:?}"
+                "the id of a lab is lower-case letters, not {id:?}"
             );
             cleanup::remove(&id);
         }
@@ -128,7 +129,7 @@ impl LabBuilder {
         let directory = names::directory(id);
         fs::create_dir_all(directory.join("bpf"))
             .with_context(|| format!("cannot make {}; run as root", directory.display()))?;
-        let dies_with_us = self.keep.is_none();
+        let dies_with_us = self.id.is_none();
         let create = |node: &str| Namespace::create(&names::namespace(id, node), dies_with_us);
 
         let switch = create("switch")?;
@@ -144,7 +145,7 @@ impl LabBuilder {
         }
         let ports = self.plan.nodes().iter().flat_map(ports_of).collect::<Vec<_>>();
         let pass_programs = if self.pass_programs { pass::attach(&switch, &ports)? } else { Vec::new() };
-        Ok(Lab::new(id.into(), directory, self.plan, self.keep.is_some(), switch, nodes, pass_programs))
+        Ok(Lab::new(id.into(), directory, self.plan, switch, nodes, pass_programs))
     }
 
     fn wire(&self, switch: &Namespace, host: &Namespace, node: &Node) -> Result<()> {

@@ -31,7 +31,10 @@ pub fn remove(id: &str) {
     let namespaces = namespaces_of(id);
     kill_inside(&namespaces);
     for name in &namespaces {
-        if let Err(error) = run("ip", &["netns", "delete", name]) {
+        // Two threads may be at it: gone is gone.
+        if let Err(error) = run("ip", &["netns", "delete", name])
+            && Path::new(names::NETNS_DIR).join(name).exists()
+        {
             eprintln!("the lab could not remove {name}: {error:#}");
         }
     }
@@ -94,6 +97,7 @@ fn remove_directory(directory: &Path) {
     }
     if directory.exists()
         && let Err(error) = fs::remove_dir_all(directory)
+        && directory.exists()
     {
         eprintln!("the lab could not remove {}: {error}", directory.display());
     }

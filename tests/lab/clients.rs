@@ -230,6 +230,11 @@ impl Fetch {
         last.and_then(|bytes| bytes.parse().ok()).unwrap_or(0)
     }
 
+    /// Has it come to its end, well or not?
+    pub fn is_over(&self) -> bool {
+        self.0.lines().iter().any(|line| line.starts_with("report "))
+    }
+
     /// Waits for the end and gives its report.
     pub fn finish(self) -> Result<FetchReport> {
         report(&self.0, PATIENCE * 3)

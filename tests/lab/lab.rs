@@ -45,12 +45,11 @@ impl Lab {
         id: String,
         directory: PathBuf,
         plan: Plan,
-        keep: bool,
         switch: Namespace,
         nodes: BTreeMap<String, Namespace>,
         pass_programs: Vec<OwnedFd>,
     ) -> Self {
-        Self { id, directory, plan, keep, switch, nodes, _pass_programs: pass_programs }
+        Self { id, directory, plan, keep: false, switch, nodes, _pass_programs: pass_programs }
     }
 
     /// What tells this lab from others.
@@ -120,9 +119,9 @@ impl Lab {
         self.switch.ip_batch(&lines)
     }
 
-    /// The lab goes when it is dropped after all, though it was made to be kept.
-    pub fn do_not_keep(&mut self) {
-        self.keep = false;
+    /// It stays when it is dropped.
+    pub fn keep(&mut self) {
+        self.keep = true;
     }
 }
 
