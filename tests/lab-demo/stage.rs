@@ -1,11 +1,12 @@
 //! The lab of the demo with everything that runs in it, and the wait for an event with the bars moving.
 
 use std::{
+    sync::atomic::Ordering,
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use lb_tests::{Agent, AgentOptions, Lab, Load, LoadOptions, Server, report::LoadReport};
 
 use crate::{
@@ -79,6 +80,7 @@ impl Stage {
         let begun = Instant::now();
         let names = self.lab.controllers();
         loop {
+            ensure!(!crate::INTERRUPTED.load(Ordering::Relaxed), "interrupted");
             let seen = self.seen()?;
             if happened(self, &seen)? {
                 let seen = self.seen()?;

@@ -20,10 +20,18 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Removes labs whose owner no longer lives; a lab without an owner stays.
 pub fn sweep_stale() {
     for id in all_ids() {
-        if names::owner_of(&id).is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+        if names::owner_of(&id).is_some_and(|pid| !lives(pid)) {
             remove(&id);
         }
     }
+}
+
+/// A process that ended counts as gone though nobody has waited for it: in a container that may never happen.
+fn lives(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The state follows the name, which is in parentheses and may hold anything (proc_pid_stat(5)).
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
 /// Removes everything that belongs to a lab. Says nothing about what is already gone.
@@ -100,5 +108,22 @@ fn remove_directory(directory: &Path) {
         && directory.exists()
     {
         eprintln!("the lab could not remove {}: {error}", directory.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_nobody_waited_for_is_gone() {
+        let mut child = std::process::Command::new("true").spawn().expect("true is on every system");
+        let deadline = Instant::now() + LEAVE_TIMEOUT;
+        while lives(child.id()) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert!(!lives(child.id()), "it ended and is still in the table");
+        assert!(lives(std::process::id()), "we live");
+        child.wait().expect("it is ours to wait for");
     }
 }
