@@ -1,1 +1,0 @@
-//! The laboratory: namespaces, packets, servers and clients for the tests that cross a crate.

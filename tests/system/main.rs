@@ -1,0 +1,11 @@
+//! Whole systems in network namespaces: each story tells what a user relies on.
+//!
+//! Run them one at a time (`--test-threads=1`): they measure, and two cores are few.
+
+mod agent_dies;
+mod backends_change;
+mod controller_dies;
+mod every_way_in;
+mod konnectivity;
+mod setting;
+mod the_lab_itself;
