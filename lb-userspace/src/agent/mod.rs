@@ -1,1 +1,285 @@
 //! The one task that owns the state: events in, table writes out.
+//!
+//! [`run`] sets up and then waits: for commands over the socket, probe results, the network's changes, a tick each
+//! second, signals. Each changes the [`state`]; then the desired tables are computed whole and the difference is
+//! written ([`apply`]).
+
+pub mod answers;
+pub mod apply;
+pub mod attaching;
+pub mod catalog;
+pub mod clock;
+pub mod collector;
+pub mod edits;
+pub mod flows;
+pub mod network;
+pub mod probes;
+pub mod settings;
+pub mod setup;
+pub mod state;
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, mpsc as std_mpsc},
+    time::{Duration, Instant},
+};
+
+use aya::programs::Xdp;
+use lb_common::abi::Heartbeat;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{mpsc, oneshot, watch},
+    time::MissedTickBehavior,
+};
+
+use self::{apply::Applier, attaching::Attached, catalog::Catalog, collector::Census, network::Network, state::State};
+use crate::{
+    config::{Config, ConfigFile, Overrides},
+    control::{Command, Reply, types::Done},
+    health::{ProbeResult, Prober, TargetId},
+    kernel::{self, PinDirectory, batch::FlowTables},
+    net,
+};
+
+/// What the agent is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The configuration file.
+    pub config: Option<PathBuf>,
+    /// What the flags say instead of it.
+    pub overrides: Overrides,
+    /// The control socket.
+    pub socket: PathBuf,
+    /// The pin directory.
+    pub pin_dir: PathBuf,
+    /// Whether the programs are taken off when the agent ends.
+    pub detach_on_exit: bool,
+    /// Whether pinned flows are thrown away.
+    pub discard_flows: bool,
+}
+
+/// How often the agent beats, looks at the neighbours and lets go of what is over.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The agent.
+pub struct Agent {
+    options: Options,
+    file: Option<ConfigFile>,
+    state: State,
+    network: Network,
+    applier: Applier,
+    pins: PinDirectory,
+    program: Xdp,
+    attached: BTreeMap<u32, Attached>,
+    key: [u64; 2],
+    prober: Prober,
+    targets: BTreeMap<TargetId, (String, u16)>,
+    collector: std_mpsc::Sender<collector::Message>,
+    census: watch::Receiver<Census>,
+    flow_tables: Arc<FlowTables>,
+    /// Who waits for a backend to hold no flow.
+    idle_waits: Vec<(String, Reply<Done>)>,
+    started_unix_s: u64,
+    sizes: kernel::Sizes,
+    /// Set by a command that ends the agent.
+    leaving: Option<Leaving>,
+    /// What the operator should know since the start.
+    notes: Vec<String>,
+    catalog: Option<Catalog>,
+}
+
+/// How the agent ends.
+enum Leaving {
+    /// The programs stay.
+    Stay,
+    /// Everything is taken off, and whoever asked is told.
+    Detach(Option<Reply<Done>>),
+}
+
+/// What wakes the agent.
+struct Events {
+    commands: mpsc::Receiver<Command>,
+    probes: mpsc::Receiver<(TargetId, ProbeResult)>,
+    network: mpsc::Receiver<net::Event>,
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// Runs an agent until it is told to end.
+///
+/// # Errors
+///
+/// Whatever keeps it from serving, in a sentence.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let (mut agent, server, probes) = setup::start(options).await?;
+    let (commands, receiver) = mpsc::channel(64);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(server.serve(commands, async {
+        let _dropped = stopped.await;
+    }));
+    let events = Events {
+        commands: receiver,
+        probes,
+        network: net::watch()?,
+        hangup: signal(SignalKind::hangup())?,
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+    };
+    println!("ready");
+    let _no_supervisor = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    agent.serve(events).await;
+    let result = agent.leave().await;
+    drop(stop);
+    let _ended = serving.await;
+    result
+}
+
+impl Agent {
+    /// Waits for events until one ends the agent.
+    async fn serve(&mut self, mut events: Events) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while self.leaving.is_none() {
+            tokio::select! {
+                Some(command) = events.commands.recv() => self.command(command).await,
+                Some((target, result)) = events.probes.recv() => self.probed(target, result),
+                Some(event) = events.network.recv() => {
+                    self.network_changed(event, &mut events.network).await;
+                }
+                _ = tick.tick() => self.tick().await,
+                Ok(()) = self.census.changed() => self.counted(),
+                _ = events.hangup.recv() => match self.reload().await {
+                    Ok(done) => log::info!("{}", done.message),
+                    Err(error) => log::error!("{error}"),
+                },
+                _ = events.terminate.recv() => self.leaving = Some(Leaving::Stay),
+                _ = events.interrupt.recv() => self.leaving = Some(Leaving::Stay),
+            }
+        }
+    }
+
+    /// Writes the tables anew where something has changed.
+    fn apply(&mut self) {
+        if let Err(error) = self.try_apply() {
+            log::error!("{error}");
+        }
+    }
+
+    fn try_apply(&mut self) -> Result<(), kernel::Error> {
+        let attachments = self.attached.iter().map(|(index, attached)| (*index, attached.how)).collect();
+        let before = self.state.fail_open().clone();
+        let desired = self.state.desired(&self.network);
+        for service in self.state.fail_open().difference(&before) {
+            log::warn!("{service}: no backend is healthy; the last good ones keep the traffic");
+        }
+        for service in before.difference(self.state.fail_open()) {
+            log::info!("{service}: a backend is healthy again");
+        }
+        let links = self.network.link_entries(&attachments);
+        let unfinished = links.values().any(|link| link.flags != 0);
+        let settings = settings::settings(self.state.config(), self.key, unfinished);
+        self.applier.apply(&desired, &links, &settings)?;
+        let _ended = self.collector.send(collector::Message::Settings(Box::new(settings)));
+        self.save_catalog();
+        Ok(())
+    }
+
+    /// What recurs: the sign of life, the neighbours, the catalog.
+    async fn tick(&mut self) {
+        self.beat();
+        self.network.refresh_neighbours().await;
+        self.apply();
+    }
+
+    /// Writes the agent's sign of life, on which the data plane relies to fill the flow table.
+    fn beat(&mut self) {
+        let heartbeat = Heartbeat {
+            beat_ns: clock::monotonic_ns(),
+            started_unix_s: self.started_unix_s,
+            collected_ns: self.census.borrow().at_ns,
+            process: std::process::id(),
+            zero: 0,
+        };
+        if let Err(error) = self.applier.tables().heartbeat.set(0, heartbeat, 0) {
+            log::error!("the heartbeat cannot be written: {error}");
+        }
+    }
+
+    /// Takes in what a walk over the tables counted.
+    fn counted(&mut self) {
+        let census = self.census.borrow_and_update().clone();
+        if self.state.release(&census.held) {
+            self.apply();
+        }
+        self.answer_idle_waits(&census);
+    }
+
+    /// Follows a change in the network, and those that came with it.
+    async fn network_changed(&mut self, event: net::Event, more: &mut mpsc::Receiver<net::Event>) {
+        let mut routes = false;
+        let mut next = Some(event);
+        while let Some(event) = next {
+            match event {
+                net::Event::Neighbour(neighbour) => {
+                    self.network.learn(&neighbour);
+                }
+                net::Event::NeighbourRemoved(_) => {}
+                _ => routes = true,
+            }
+            next = more.try_recv().ok();
+        }
+        if routes {
+            if let Err(error) = self.network.refresh_facts().await {
+                log::warn!("{error}");
+            }
+            self.network.follow(&self.state.backend_addresses()).await;
+            self.reattach();
+        }
+        self.apply();
+    }
+
+    /// Ends the agent: the programs stay unless it was asked otherwise.
+    async fn leave(&mut self) -> anyhow::Result<()> {
+        let _no_supervisor = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        let leaving = self.leaving.take().unwrap_or(Leaving::Stay);
+        let reply = match leaving {
+            Leaving::Stay if !self.options.detach_on_exit => {
+                self.save_catalog();
+                return Ok(());
+            }
+            Leaving::Stay => None,
+            Leaving::Detach(reply) => reply,
+        };
+        let removed = kernel::pins::remove_all(self.pins.path());
+        if let Some(reply) = reply {
+            let words = "the programs are off and the pinned state is gone; the agent has ended";
+            let _gone = reply.send(match &removed {
+                Ok(()) => Ok(Done::changed(words)),
+                Err(error) => Err(crate::control::types::ApiError::failed(format!(
+                    "{} cannot be removed: {error}",
+                    self.pins.path().display()
+                ))),
+            });
+        }
+        Ok(removed?)
+    }
+
+    /// The configuration file's configuration, with the flags over it.
+    fn read_config(options: &Options) -> anyhow::Result<(Option<ConfigFile>, Config)> {
+        match &options.config {
+            Some(path) => {
+                let file = ConfigFile::load(path)?;
+                let config = file.config(&options.overrides)?;
+                Ok((Some(file), config))
+            }
+            None => Ok((None, Config::from_flags(&options.overrides)?)),
+        }
+    }
+
+    /// Now, for the machines.
+    fn now() -> Instant {
+        Instant::now()
+    }
+}

@@ -7,7 +7,7 @@ use std::{
 
 use lb_common::abi::{Address, FlowKey, collect};
 
-use super::syscall;
+use super::{batch::bytes_of, syscall};
 
 /// One of the two tiers of flow entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +42,7 @@ impl Collector {
             self.packet[collect::TIER] = tier as u8;
             self.packet[collect::COUNT] = keys.len() as u8;
             for key in keys {
-                // SAFETY: a key is plain bytes without padding, and lives as long as the slice.
-                let bytes = unsafe {
-                    std::slice::from_raw_parts((&raw const *key).cast::<u8>(), size_of::<FlowKey<A>>())
-                };
-                self.packet.extend_from_slice(bytes);
+                self.packet.extend_from_slice(bytes_of(key));
             }
             deleted += syscall::run_program(self.program.as_fd(), &self.packet)?;
         }

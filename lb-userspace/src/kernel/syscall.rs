@@ -103,12 +103,22 @@ pub fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<(
     unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &mut attributes) }.map(drop)
 }
 
+/// Whether a key that is not there is made by a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// It is made (`BPF_ANY`).
+    Create = 0,
+    /// The write is refused (`BPF_EXIST`).
+    Refuse = 2,
+}
+
 /// Writes a value of any size, which must be as long as the map's values.
-pub fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
+pub fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8], missing: Missing) -> io::Result<()> {
     let mut attributes = ElementAttributes {
         map: number(map),
         key: key.as_ptr() as u64,
         value: value.as_ptr() as u64,
+        flags: missing as u64,
         ..ElementAttributes::default()
     };
     // SAFETY: both slices outlive the call; the caller vouches for their lengths.
@@ -179,4 +189,36 @@ pub fn run_program(program: BorrowedFd<'_>, packet: &[u8]) -> io::Result<u32> {
     // SAFETY: the packet outlives the call.
     unsafe { bpf(BPF_PROG_TEST_RUN, &mut attributes) }?;
     Ok(attributes.return_value)
+}
+
+/// Makes an array map with one element of this size, in bytes.
+pub fn create_array(value_size: u32) -> io::Result<OwnedFd> {
+    const BPF_MAP_CREATE: libc::c_int = 0;
+    const BPF_MAP_TYPE_ARRAY: u32 = 2;
+    /// `union bpf_attr`, the members for a new map.
+    #[repr(C)]
+    struct MapAttributes {
+        map_type: u32,
+        key_size: u32,
+        value_size: u32,
+        max_entries: u32,
+        flags: u32,
+    }
+    let mut attributes =
+        MapAttributes { map_type: BPF_MAP_TYPE_ARRAY, key_size: 4, value_size, max_entries: 1, flags: 0 };
+    // SAFETY: the attributes have no pointers.
+    let descriptor = unsafe { bpf(BPF_MAP_CREATE, &mut attributes) }?;
+    let descriptor = i32::try_from(descriptor).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Pins an object.
+pub fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    const BPF_OBJ_PIN: libc::c_int = 6;
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attributes =
+        ObjectAttributes { path: path.as_ptr() as u64, descriptor: number(object), ..ObjectAttributes::default() };
+    // SAFETY: the path outlives the call.
+    unsafe { bpf(BPF_OBJ_PIN, &mut attributes) }.map(drop)
 }

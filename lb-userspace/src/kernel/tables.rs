@@ -1,6 +1,6 @@
 //! The maps as typed values.
 
-use std::{io, os::fd::AsFd, path::Path};
+use std::{io, ops::Deref, os::fd::AsFd, path::Path};
 
 use aya::{
     Ebpf,
@@ -174,6 +174,22 @@ impl Tables {
         backend: &Backend<A>,
     ) -> Result<(), Error> {
         table.set(id.into(), backend, 0).map_err(|error| Error::map("BACKENDS", &error))
+    }
+}
+
+/// The ring that tells of closed flows, opened by itself for the thread that reads it.
+pub struct ClosedFlows(RingBuf<MapData>);
+
+impl ClosedFlows {
+    /// The ring of a pin directory.
+    pub fn open(mut directory: &Path) -> Result<Self, Error> {
+        typed(&mut directory, "CLOSED").map(Self)
+    }
+
+    /// The bytes of the next key.
+    #[expect(clippy::should_implement_trait, reason = "the item borrows from the ring")]
+    pub fn next(&mut self) -> Option<impl Deref<Target = [u8]> + '_> {
+        self.0.next()
     }
 }
 

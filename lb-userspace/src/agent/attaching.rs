@@ -1,0 +1,147 @@
+//! The program on the configured interfaces: in the driver where that works, else generic, and it is said which.
+
+use std::collections::BTreeMap;
+
+use super::{Agent, catalog::Catalog};
+use crate::{
+    config::XdpMode,
+    control::types::XdpMode as Shown,
+    kernel::{self, Attachment, pins},
+    net::{self, XdpAdvice},
+};
+
+/// A program on an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// The interface's name.
+    pub name: String,
+    /// How.
+    pub how: Attachment,
+    /// Whether it is attached by now.
+    pub done: bool,
+}
+
+/// How the program is to be attached to each interface, as far as that is known before it is tried: as it is attached
+/// already, or as the configuration and the driver suggest.
+pub fn plan(agent: &Agent, former: Option<&Catalog>) -> BTreeMap<u32, Attached> {
+    let wanted = agent.state.config().xdp_mode;
+    let plan = |interface: &crate::config::InterfaceFacts| {
+        let before = former
+            .and_then(|catalog| catalog.status.interfaces.iter().find(|old| old.name == interface.name))
+            .and_then(|old| attachment_of(old.xdp_mode));
+        let advised = match net::xdp_advice(interface.driver.as_deref()) {
+            XdpAdvice::Generic(_) => Attachment::Generic,
+            XdpAdvice::Native | XdpAdvice::TryNative(_) => Attachment::Native,
+        };
+        let how = match wanted {
+            XdpMode::Native => Attachment::Native,
+            XdpMode::Generic => Attachment::Generic,
+            XdpMode::Auto => before.unwrap_or(advised),
+        };
+        (interface.index, Attached { name: interface.name.clone(), how, done: false })
+    };
+    agent.state.resolved().interfaces.iter().map(plan).collect()
+}
+
+fn attachment_of(shown: Shown) -> Option<Attachment> {
+    match shown {
+        Shown::Native => Some(Attachment::Native),
+        Shown::Generic => Some(Attachment::Generic),
+        Shown::Detached => None,
+    }
+}
+
+impl Agent {
+    /// Attaches to every interface, and takes the program off those that are not configured any more.
+    ///
+    /// # Errors
+    ///
+    /// The first interface that refuses; in the mode `auto` only if it refuses generic XDP too.
+    pub(super) fn attach_all(&mut self) -> Result<(), kernel::Error> {
+        let wanted: Vec<u32> = self.attached.keys().copied().collect();
+        for index in wanted {
+            if !self.attached[&index].done {
+                self.attach_one(index)?;
+            }
+        }
+        for name in pins::linked_interfaces(self.pins.path()) {
+            if !self.attached.values().any(|attached| attached.name == name) {
+                let _gone = std::fs::remove_file(self.pins.link(&name));
+                log::info!("{name}: the program is off");
+            }
+        }
+        Ok(())
+    }
+
+    fn attach_one(&mut self, index: u32) -> Result<(), kernel::Error> {
+        let Attached { name, how, .. } = self.attached[&index].clone();
+        let shown = self.catalog_mode(&name);
+        let same = shown.is_none_or(|old| old == how);
+        let mut attempt = kernel::attach(&mut self.program, &self.pins, (&name, index), how, same);
+        let mut how = how;
+        if let Err(error) = &attempt
+            && how == Attachment::Native
+            && self.state.config().xdp_mode == XdpMode::Auto
+        {
+            let driver = self.driver_of(index);
+            log::warn!("{name}: the driver {driver} takes no native XDP ({error}); generic XDP is used, which is slower");
+            how = Attachment::Generic;
+            attempt = kernel::attach(&mut self.program, &self.pins, (&name, index), how, false);
+        }
+        attempt?;
+        let reason = match net::xdp_advice(Some(&self.driver_of(index))) {
+            XdpAdvice::Generic(reason) if how == Attachment::Generic => format!(": {reason}"),
+            _ => String::new(),
+        };
+        log::info!("{name}: attached in {} mode{reason}", shown_of(how));
+        self.attached.insert(index, Attached { name, how, done: true });
+        Ok(())
+    }
+
+    fn driver_of(&self, index: u32) -> String {
+        let interfaces = &self.state.resolved().interfaces;
+        let facts = interfaces.iter().find(|interface| interface.index == index);
+        facts.and_then(|facts| facts.driver.clone()).unwrap_or_else(|| "(unknown)".into())
+    }
+
+    /// How the former agent had attached to an interface.
+    fn catalog_mode(&self, name: &str) -> Option<Attachment> {
+        let former = Catalog::load(self.pins.path())?;
+        let interface = former.status.interfaces.iter().find(|interface| interface.name == name)?;
+        attachment_of(interface.xdp_mode)
+    }
+
+    /// Attaches anew to interfaces that have come back under another number.
+    pub(super) fn reattach(&mut self) {
+        let lost: Vec<u32> = self
+            .attached
+            .iter()
+            .filter(|(index, attached)| self.network.index_of(&attached.name) != Some(**index))
+            .map(|(index, _)| *index)
+            .collect();
+        for index in lost {
+            let Some(now) = self.attached.get(&index).and_then(|attached| self.network.index_of(&attached.name)) else {
+                continue;
+            };
+            if let Some(attached) = self.attached.remove(&index) {
+                log::warn!("{}: it has come back as interface {now}; attaching anew", attached.name);
+                self.attached.insert(now, Attached { done: false, ..attached });
+            }
+        }
+        if self.attached.values().any(|attached| !attached.done)
+            && let Err(error) = self.attach_all()
+        {
+            log::error!("{error}");
+        }
+        let attached: Vec<u32> = self.attached.keys().copied().collect();
+        self.network.assign_links(&attached);
+    }
+}
+
+/// How an attachment is called.
+pub fn shown_of(how: Attachment) -> Shown {
+    match how {
+        Attachment::Native => Shown::Native,
+        Attachment::Generic => Shown::Generic,
+    }
+}

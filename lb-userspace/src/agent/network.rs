@@ -1,0 +1,167 @@
+//! The ways to the backends: routes and neighbours as the kernel has them, and the links that packets leave by.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use lb_common::{
+    abi::{LinkId, link_flags},
+    limits::MAX_LINKS,
+    wire::Mac,
+};
+
+use crate::{
+    config::{HostFacts, InterfaceFacts},
+    kernel::Attachment,
+    net::{self, Neighbours, Netlink, NextHop, Route},
+};
+
+/// What the agent knows of the network.
+pub struct Network {
+    netlink: Netlink,
+    neighbours: Neighbours,
+    facts: net::Facts,
+    routes: BTreeMap<IpAddr, Route>,
+    macs: BTreeMap<NextHop, Mac>,
+    links: BTreeMap<u32, LinkId>,
+}
+
+/// One link as the tables hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkEntry {
+    /// The interface's number.
+    pub interface: u32,
+    /// Its link-layer address.
+    pub mac: Mac,
+    /// A set of `link_flags`.
+    pub flags: u16,
+}
+
+impl Network {
+    /// Asks the kernel for the interfaces.
+    pub async fn open() -> Result<Self, net::Error> {
+        let netlink = Netlink::open()?;
+        let facts = netlink.facts().await?;
+        let neighbours = Neighbours::new(netlink.clone());
+        Ok(Self { netlink, neighbours, facts, routes: BTreeMap::new(), macs: BTreeMap::new(), links: BTreeMap::new() })
+    }
+
+    /// Asks again.
+    pub async fn refresh_facts(&mut self) -> Result<(), net::Error> {
+        self.facts = self.netlink.facts().await?;
+        Ok(())
+    }
+
+    /// The interfaces as the configuration wants to know them.
+    pub fn host_facts(&self) -> HostFacts {
+        let interface = |interface: &net::Interface| InterfaceFacts {
+            name: interface.name.clone(),
+            index: interface.index,
+            mac: interface.mac.unwrap_or_default(),
+            driver: interface.kind.clone().or_else(|| interface.driver.clone()),
+            mtu: interface.mtu,
+            up: interface.up,
+            addresses: interface.addresses.iter().map(|address| (address.address, address.prefix_len)).collect(),
+        };
+        HostFacts { interfaces: self.facts.interfaces.values().map(interface).collect() }
+    }
+
+    /// Every address of the host with its prefix length.
+    pub fn subnets(&self) -> Vec<(IpAddr, u8)> {
+        let addresses = self.facts.interfaces.values().flat_map(|interface| &interface.addresses);
+        addresses.map(|address| (address.address, address.prefix_len)).collect()
+    }
+
+    /// Follows routes and neighbours of these backends, and keeps the neighbours resolved.
+    pub async fn follow(&mut self, backends: &BTreeSet<IpAddr>) {
+        let mut routes = BTreeMap::new();
+        for &backend in backends {
+            match self.netlink.route_to(backend, None).await {
+                Ok(route) => drop(routes.insert(backend, route)),
+                Err(error) => {
+                    log::warn!("backend {backend}: {error}");
+                    // The way it had is better than none.
+                    routes.extend(self.routes.get(&backend).map(|route| (backend, *route)));
+                }
+            }
+        }
+        self.routes = routes;
+        self.neighbours.want(self.routes.iter().map(|(backend, route)| route.next_hop(*backend)).collect());
+        self.refresh_neighbours().await;
+    }
+
+    /// Makes sure that the kernel keeps the neighbours resolved, and takes in what it knows.
+    pub async fn refresh_neighbours(&mut self) {
+        match self.neighbours.refresh().await {
+            Ok(refreshed) => {
+                for neighbour in refreshed.neighbours.values() {
+                    self.learn(neighbour);
+                }
+                for error in refreshed.refused {
+                    log::warn!("{error}");
+                }
+            }
+            Err(error) => log::warn!("{error}"),
+        }
+    }
+
+    /// Takes in a neighbour; whether that changed anything. One that is lost keeps its last address: a wrong address
+    /// costs no more than none, and a neighbour is lost for a moment whenever a link flaps.
+    pub fn learn(&mut self, neighbour: &net::Neighbour) -> bool {
+        match neighbour.mac {
+            Some(mac) if neighbour.state.is_usable() => self.macs.insert(neighbour.next_hop, mac) != Some(mac),
+            _ => false,
+        }
+    }
+
+    /// Gives a number to the interfaces that programs are on, and to those that lead to backends.
+    pub fn assign_links(&mut self, attached: &[u32]) {
+        let wanted: BTreeSet<u32> =
+            attached.iter().copied().chain(self.routes.values().map(|route| route.interface)).collect();
+        self.links.retain(|interface, _| wanted.contains(interface));
+        for interface in wanted {
+            if self.links.contains_key(&interface) {
+                continue;
+            }
+            let taken: BTreeSet<LinkId> = self.links.values().copied().collect();
+            let Some(free) = (1..MAX_LINKS as LinkId).find(|id| !taken.contains(id)) else {
+                log::warn!("more than {} interfaces: {interface} is left out", MAX_LINKS - 1);
+                continue;
+            };
+            self.links.insert(interface, free);
+        }
+    }
+
+    /// The links as the tables hold them. `attached` tells how the program is on an interface.
+    pub fn link_entries(&self, attached: &BTreeMap<u32, Attachment>) -> BTreeMap<LinkId, LinkEntry> {
+        let entry = |(interface, id): (&u32, &LinkId)| {
+            let facts = self.facts.interfaces.get(interface)?;
+            let flags = attached.get(interface).map_or(0, |how| checksum_flags(facts, *how));
+            Some((*id, LinkEntry { interface: *interface, mac: facts.mac.unwrap_or_default(), flags }))
+        };
+        self.links.iter().filter_map(entry).collect()
+    }
+
+    /// The route to a backend with the link and the next hop's address, as far as they are known.
+    pub fn way_to(&self, backend: IpAddr) -> Option<(LinkId, Option<Mac>, Option<IpAddr>)> {
+        let route = self.routes.get(&backend)?;
+        let link = *self.links.get(&route.interface)?;
+        Some((link, self.macs.get(&route.next_hop(backend)).copied(), route.source))
+    }
+
+    /// The number of an interface, by its name.
+    pub fn index_of(&self, name: &str) -> Option<u32> {
+        self.facts.by_name(name).map(|interface| interface.index)
+    }
+}
+
+/// Whether checksums may arrive unfinished on an interface: generic XDP sees what the stack sees; native XDP does so on
+/// veth alone, where nobody behind the program would finish them.
+fn checksum_flags(facts: &net::Interface, attachment: Attachment) -> u16 {
+    match attachment {
+        Attachment::Generic => link_flags::CHECKSUM_PARTIAL,
+        Attachment::Native if facts.kind.as_deref() == Some("veth") => link_flags::CHECKSUM_FINISH,
+        Attachment::Native => 0,
+    }
+}

@@ -1,0 +1,148 @@
+//! From the command line to a serving agent.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, mpsc as std_mpsc},
+};
+
+use anyhow::Context as _;
+use tokio::sync::mpsc;
+
+use super::{
+    Agent, Options, apply::Applier, attaching, catalog::Catalog, clock, collector, network::Network, settings,
+    state::State,
+};
+use crate::{
+    config::{ClusterKey, Config, Family},
+    control::Server,
+    health::{ProbeResult, Prober, TargetId},
+    kernel::{DataPlane, PinDirectory, Sizes, batch::FlowTables},
+    net,
+    tables::ids::BackendIds,
+};
+
+/// Sets everything up: tables filled, programs attached, socket bound. Nothing of a running agent is touched before the
+/// configuration has been found good and the pin directory free.
+pub async fn start(
+    options: Options,
+) -> anyhow::Result<(Agent, Server, mpsc::Receiver<(TargetId, ProbeResult)>)> {
+    let (file, config) = Agent::read_config(&options)?;
+    let mut network = Network::open().await?;
+    let host = network.host_facts();
+    config.resolve(&host)?;
+    let key = cluster_key(&config)?;
+    let pins = PinDirectory::open(&options.pin_dir)?;
+    let server = Server::bind(&options.socket).await?;
+
+    let catalog = if options.discard_flows { None } else { Catalog::load(pins.path()) };
+    let ids = catalog.as_ref().map_or_else(BackendIds::default, |catalog| catalog.ids.clone());
+    let state = State::new(config, &host, ids, Agent::now())?;
+    let sizes = sizes(&state);
+    let (mut plane, notes) = DataPlane::load_pinned(sizes, &pins, options.discard_flows)?;
+    for note in &notes {
+        log::warn!("{note}");
+    }
+    let prepared = net::prepare_fib()?;
+    for sysctl in prepared.changed() {
+        log::info!("{sysctl} set to 1, so that next hops can be looked up; the host is not made a router");
+    }
+    network.follow(&state.backend_addresses()).await;
+
+    let program = plane.take_forwarder()?;
+    let collector_program = plane.collector_descriptor()?;
+    let key_words = key_words(&key);
+    let (collector, messages) = std_mpsc::channel();
+    let first_settings = settings::settings(state.config(), key_words, false);
+    let census = collector::start(pins.path().into(), collector_program, first_settings, messages)?;
+    let flow_tables = Arc::new(FlowTables::open(pins.path()).context("the flow tables cannot be opened")?);
+    let (prober, probes) = Prober::start();
+    let mut agent = Agent {
+        options,
+        file,
+        state,
+        network,
+        applier: Applier::new(plane.into_tables(), key_words),
+        pins,
+        program,
+        attached: BTreeMap::new(),
+        key: key_words,
+        prober,
+        targets: BTreeMap::new(),
+        collector,
+        census,
+        flow_tables,
+        idle_waits: Vec::new(),
+        started_unix_s: clock::unix_s(),
+        sizes,
+        leaving: None,
+        notes,
+        catalog: None,
+    };
+    agent.begin(catalog.as_ref())?;
+    Ok((agent, server, probes))
+}
+
+impl Agent {
+    /// Fills the tables, then lets packets in.
+    fn begin(&mut self, former: Option<&Catalog>) -> anyhow::Result<()> {
+        self.attached = attaching::plan(self, former);
+        let attached: Vec<u32> = self.attached.keys().copied().collect();
+        self.network.assign_links(&attached);
+        self.try_apply()?;
+        self.beat();
+        self.attach_all()?;
+        // What was found out by attaching (generic instead of native) is part of the tables.
+        self.try_apply()?;
+        self.schedule_probes();
+        self.warn();
+        Ok(())
+    }
+
+    /// Says what the operator should know.
+    fn warn(&mut self) {
+        let mut notes: Vec<String> = self.state.resolved().warnings.iter().map(ToString::to_string).collect();
+        let ports: Vec<u16> = self.state.resolved().frontends.iter().map(|frontend| frontend.port).collect();
+        let vips = &self.state.resolved().vips;
+        for listener in net::listeners(&ports).unwrap_or_default() {
+            if vips.iter().any(|vip| listener.serves(*vip)) {
+                notes.push(format!(
+                    "a program of this host listens on {}: it can no longer be reached from outside on the VIP",
+                    listener.address
+                ));
+            }
+        }
+        for note in &notes {
+            log::warn!("{note}");
+        }
+        self.notes.extend(notes);
+    }
+}
+
+/// The key that all balancers of one cluster share; without a file, one of this start's own.
+fn cluster_key(config: &Config) -> anyhow::Result<[u8; 16]> {
+    if let Some(path) = &config.cluster_key_file {
+        return Ok(*ClusterKey::load(path)?.bytes());
+    }
+    let mut key = [0; 16];
+    // SAFETY: the buffer is as long as the call is told.
+    let got = unsafe { libc::getrandom(key.as_mut_ptr().cast(), key.len(), 0) };
+    anyhow::ensure!(got == 16, "the kernel gives no random numbers: {}", std::io::Error::last_os_error());
+    Ok(key)
+}
+
+fn key_words(key: &[u8; 16]) -> [u64; 2] {
+    let (words, _) = key.as_chunks::<8>();
+    [u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1])]
+}
+
+/// The sizes of the tables: a family without a VIP gets next to none.
+fn sizes(state: &State) -> Sizes {
+    let has = |family| state.resolved().vips.iter().any(|vip| Family::of(*vip) == family);
+    let limits = state.config().limits;
+    Sizes {
+        flow_table: limits.flow_table,
+        half_open_table: limits.half_open_table,
+        ipv4: has(Family::V4),
+        ipv6: has(Family::V6),
+    }
+}

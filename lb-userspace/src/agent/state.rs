@@ -1,0 +1,292 @@
+//! What the agent knows and wants: the configuration on this host, the ids, the health. Pure: it is told of the network
+//! and of the time, and says what the tables are to hold.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Instant,
+};
+
+use lb_common::abi::{BackendId, Service as ServiceEntry, ServiceId};
+
+use super::network::Network;
+use crate::{
+    config::{AdminState, Config, Family, HostFacts, Probe, Resolved, ServiceFrontend},
+    health::{Health, Machine, ProbeResult, Thresholds, Transition, follow},
+    tables::{
+        Member,
+        desired::{self, BackendEntry, Choosing, Desired, Path, Socket},
+        ids::{BackendIds, OutOfIds},
+    },
+};
+
+/// The agent's knowledge.
+pub struct State {
+    config: Config,
+    resolved: Resolved,
+    ids: BackendIds,
+    /// The id of each backend of the configuration, by its position.
+    id_of: Vec<BackendId>,
+    /// One machine for each service with a probe of its own and each of its backends.
+    machines: BTreeMap<(String, BackendId), Machine>,
+    /// The number of each service in the choice tables, which stays while the service does.
+    service_ids: BTreeMap<Socket, ServiceId>,
+    /// The last members of each service that were healthy.
+    last_good: BTreeMap<Socket, Vec<Member>>,
+    /// Services of which no backend is healthy.
+    fail_open: BTreeSet<String>,
+    /// Removed backends whose flows are to be reset.
+    cut: BTreeSet<BackendId>,
+}
+
+/// Why a configuration cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It does not fit this host.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// There are too many backends.
+    #[error(transparent)]
+    Ids(#[from] OutOfIds),
+}
+
+impl State {
+    /// The first state, on this host, with the ids of a former agent.
+    pub fn new(config: Config, host: &HostFacts, ids: BackendIds, now: Instant) -> Result<Self, Refusal> {
+        let resolved = config.resolve(host)?;
+        let mut state = Self {
+            config,
+            resolved,
+            ids,
+            id_of: Vec::new(),
+            machines: BTreeMap::new(),
+            service_ids: BTreeMap::new(),
+            last_good: BTreeMap::new(),
+            fail_open: BTreeSet::new(),
+            cut: BTreeSet::new(),
+        };
+        state.settle(now)?;
+        Ok(state)
+    }
+
+    /// Takes another configuration; what stays the same keeps its ids and its health.
+    pub fn replace(&mut self, config: Config, host: &HostFacts, now: Instant) -> Result<(), Refusal> {
+        let resolved = config.resolve(host)?;
+        self.config = config;
+        self.resolved = resolved;
+        self.settle(now)
+    }
+
+    /// Gives ids and machines to what is new, and takes them from what is gone.
+    fn settle(&mut self, now: Instant) -> Result<(), Refusal> {
+        let mut id_of = Vec::with_capacity(self.config.backends.len());
+        for backend in &self.config.backends {
+            let addresses: Vec<IpAddr> = backend.addresses.iter().map(|address| address.value).collect();
+            id_of.push(self.ids.acquire(&backend.name, &addresses)?);
+        }
+        self.ids.bury_all_but(&id_of);
+        self.id_of = id_of;
+        for id in &self.id_of {
+            self.cut.remove(id);
+        }
+        self.settle_machines(now);
+        self.settle_services();
+        Ok(())
+    }
+
+    fn settle_machines(&mut self, now: Instant) {
+        let timing = self.config.probe;
+        let thresholds = Thresholds { rise: timing.rise.into(), fall: timing.fall.into() };
+        let mut machines = BTreeMap::new();
+        for service in &self.config.services {
+            if matches!(service.probe.value, Probe::Follow(_)) {
+                continue;
+            }
+            for (backend, &id) in self.config.backends.iter().zip(&self.id_of) {
+                if !service.takes(&backend.name) {
+                    continue;
+                }
+                let key = (service.name.clone(), id);
+                let mut machine = self.machines.remove(&key).unwrap_or_else(|| Machine::new(thresholds, now));
+                machine.set_thresholds(thresholds);
+                machines.insert(key, machine);
+            }
+        }
+        self.machines = machines;
+    }
+
+    fn settle_services(&mut self) {
+        let wanted: BTreeSet<Socket> = self.resolved.frontends.iter().map(socket_of).collect();
+        self.service_ids.retain(|socket, _| wanted.contains(socket));
+        self.last_good.retain(|socket, _| wanted.contains(socket));
+        for socket in wanted {
+            let taken: BTreeSet<ServiceId> = self.service_ids.values().copied().collect();
+            let free = (0..=ServiceId::MAX).find(|id| !taken.contains(id));
+            // The configuration has no more services than there are numbers.
+            self.service_ids.entry(socket).or_insert(free.unwrap_or(0));
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The configuration on this host.
+    pub fn resolved(&self) -> &Resolved {
+        &self.resolved
+    }
+
+    /// The ids.
+    pub fn ids(&self) -> &BackendIds {
+        &self.ids
+    }
+
+    /// The id of a backend of the configuration.
+    pub fn id_of(&self, backend: usize) -> BackendId {
+        self.id_of.get(backend).copied().unwrap_or(0)
+    }
+
+    /// Every address of a backend, removed ones included while flows hold them.
+    pub fn backend_addresses(&self) -> BTreeSet<IpAddr> {
+        let live = self.config.backends.iter().flat_map(|backend| backend.addresses.iter().map(|a| a.value));
+        live.chain(self.ids.tombstones().flat_map(|gone| gone.addresses.iter().copied())).collect()
+    }
+
+    /// Has the flows of a backend reset that is about to be removed.
+    pub fn cut(&mut self, id: BackendId) {
+        self.cut.insert(id);
+    }
+
+    /// Gives back the ids of removed backends that no flow holds; whether there were any.
+    pub fn release(&mut self, held: &BTreeSet<BackendId>) -> bool {
+        let free: Vec<BackendId> =
+            self.ids.tombstones().map(|gone| gone.id).filter(|id| !held.contains(id)).collect();
+        for &id in &free {
+            self.ids.release(id);
+            self.cut.remove(&id);
+        }
+        !free.is_empty()
+    }
+
+    /// Takes in a probe's result.
+    pub fn probed(&mut self, service: &str, id: BackendId, result: ProbeResult) -> Option<Transition> {
+        self.machines.get_mut(&(service.to_owned(), id))?.apply(result)
+    }
+
+    /// The machine of a service and a backend, if the service has a probe of its own.
+    pub fn machine(&self, service: &str, id: BackendId) -> Option<&Machine> {
+        self.machines.get(&(service.to_owned(), id))
+    }
+
+    /// The health of a backend as a service sees it.
+    pub fn health(&self, service: usize, id: BackendId) -> Health {
+        let service = &self.config.services[service];
+        let own = |name: &str| self.machine(name, id).map_or(Health::Unverified, Machine::health);
+        match &service.probe.value {
+            Probe::Tcp => own(&service.name),
+            Probe::Follow(followed) => follow(None, own(followed)),
+        }
+    }
+
+    /// Services of which no backend is healthy, and which use the last good ones.
+    pub fn fail_open(&self) -> &BTreeSet<String> {
+        &self.fail_open
+    }
+
+    /// What the tables are to hold. Remembers the members of each service that is healthy.
+    pub fn desired(&mut self, network: &Network) -> Desired {
+        let mut desired = Desired::default();
+        let subnets = network.subnets();
+        self.add_backends(&mut desired, network, &subnets);
+        desired.our_addresses.extend(&self.resolved.vips);
+        let frontends = std::mem::take(&mut self.resolved.frontends);
+        self.fail_open.clear();
+        for frontend in &frontends {
+            self.add_frontend(&mut desired, frontend);
+        }
+        self.resolved.frontends = frontends;
+        desired
+    }
+
+    fn add_backends(&self, desired: &mut Desired, network: &Network, subnets: &[(IpAddr, u8)]) {
+        let live = self.config.backends.iter().zip(&self.id_of).flat_map(|(backend, &id)| {
+            let reset = backend.state == AdminState::Disabled;
+            backend.addresses.iter().map(move |address| (id, address.value, reset))
+        });
+        let gone = self.ids.tombstones().flat_map(|gone| {
+            let reset = self.cut.contains(&gone.id);
+            gone.addresses.iter().map(move |address| (gone.id, *address, reset))
+        });
+        for (id, address, reset) in live.chain(gone) {
+            let path = self.path_to(address, network, subnets);
+            desired.our_addresses.extend(path.map(|path| path.snat_address));
+            desired.backends.insert((id, address), BackendEntry { path, reset });
+        }
+    }
+
+    fn path_to(&self, backend: IpAddr, network: &Network, subnets: &[(IpAddr, u8)]) -> Option<Path> {
+        let (link, mac, source) = network.way_to(backend)?;
+        let family = Family::of(backend);
+        let configured =
+            self.config.snat_addresses.iter().map(|address| address.value).find(|a| Family::of(*a) == family);
+        let (snat_address, snat_is_vip) = match configured {
+            Some(address) => (address, 0),
+            None => (source?, desired::vips_on_subnet_of(backend, &self.resolved.vips, subnets)),
+        };
+        Some(Path { link, mac, snat_address, snat_is_vip })
+    }
+
+    fn add_frontend(&mut self, desired: &mut Desired, frontend: &ServiceFrontend) {
+        let socket = socket_of(frontend);
+        let id = self.service_ids.get(&socket).copied().unwrap_or(0);
+        let vip = self.resolved.vips.iter().position(|vip| *vip == frontend.vip).unwrap_or(0) as u8;
+        let entry: ServiceEntry = desired::service(id, frontend.policy, frontend.backend_port, vip);
+        desired.services.insert(socket, entry);
+        let family = Family::of(frontend.vip);
+        for &backend in &frontend.backends {
+            if let Some(address) = self.config.backends[backend].address(family) {
+                desired.endpoints.insert((address, frontend.backend_port), self.id_of(backend));
+            }
+        }
+        for gone in self.ids.tombstones() {
+            for address in gone.addresses.iter().filter(|address| Family::of(**address) == family) {
+                desired.endpoints.entry((*address, frontend.backend_port)).or_insert(gone.id);
+            }
+        }
+        let members = self.members(frontend, socket);
+        desired.choices.insert(id, Choosing { policy: frontend.policy, members });
+    }
+
+    /// Who takes new connections: the healthy ones, else those that were healthy last, else all that may.
+    fn members(&mut self, frontend: &ServiceFrontend, socket: Socket) -> Vec<Member> {
+        let family = Family::of(frontend.vip);
+        let member = |backend: &usize| {
+            let config = &self.config.backends[*backend];
+            let enabled = config.state == AdminState::Enabled;
+            let address = config.address(family).filter(|_| enabled)?;
+            Some(Member { id: self.id_of(*backend), address, weight: config.weight })
+        };
+        let enabled: Vec<Member> = frontend.backends.iter().filter_map(member).collect();
+        let healthy: Vec<Member> = enabled
+            .iter()
+            .filter(|member| self.health(frontend.service, member.id).takes_new_flows())
+            .copied()
+            .collect();
+        if !healthy.is_empty() {
+            self.last_good.insert(socket, healthy.clone());
+            return healthy;
+        }
+        if !enabled.is_empty() {
+            self.fail_open.insert(frontend.name.clone());
+        }
+        let last_good = self.last_good.get(&socket).cloned().unwrap_or_default();
+        let still: Vec<Member> = last_good.into_iter().filter(|member| enabled.contains(member)).collect();
+        if still.is_empty() { enabled } else { still }
+    }
+}
+
+/// The VIP and port of a service.
+fn socket_of(frontend: &ServiceFrontend) -> Socket {
+    (frontend.vip, frontend.port)
+}
