@@ -3,6 +3,7 @@
 //! Two balancers with the same configuration and the same cluster key compute the same tables: nothing here depends on
 //! the order of its input, on local ids or on the time.
 
+pub mod choice;
 pub mod maglev;
 mod member;
 mod turns;
