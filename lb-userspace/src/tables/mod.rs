@@ -1,1 +1,12 @@
-//! Maglev, desired state, difference (pure).
+//! What goes into the kernel's tables, computed whole and without I/O.
+//!
+//! Two balancers with the same configuration and the same cluster key compute the same tables: nothing here depends on
+//! the order of its input, on local ids or on the time.
+
+pub mod choice;
+pub mod ids;
+pub mod maglev;
+mod member;
+mod turns;
+
+pub use member::Member;
