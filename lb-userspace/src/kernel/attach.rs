@@ -1,0 +1,93 @@
+//! The program on an interface: a pinned link, replaced atomically by the next agent.
+
+use std::{fs, io, os::fd::AsRawFd, path::Path};
+
+use aya::programs::{
+    ProgramError, Xdp, XdpMode,
+    links::{FdLink, PinnedLink},
+    xdp::XdpLink,
+};
+
+use super::{Error, PinDirectory, syscall};
+
+/// How a program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attachment {
+    /// In the driver.
+    Native,
+    /// In the stack, before it.
+    Generic,
+}
+
+impl Attachment {
+    fn mode(self) -> XdpMode {
+        match self {
+            Self::Native => XdpMode::Driver,
+            Self::Generic => XdpMode::Skb,
+        }
+    }
+}
+
+/// Attaches the program to an interface and pins the link; where a link of the same kind is pinned already, only the
+/// program in it is replaced, and not a packet is lost.
+///
+/// # Errors
+///
+/// [`Error::Attach`], with the kernel's reason.
+pub fn attach(
+    program: &mut Xdp,
+    pins: &PinDirectory,
+    (interface, index): (&str, u32),
+    attachment: Attachment,
+    replace: bool,
+) -> Result<(), Error> {
+    let path = pins.link(interface);
+    if path.exists() {
+        if replace && pinned_interface(&path).is_ok_and(|found| found == index) {
+            return take_over(program, interface, &path);
+        }
+        fs::remove_file(&path)
+            .map_err(|error| Error::attach(interface, format!("the old link stays: {error}")))?;
+    }
+    let id =
+        program.attach_to_if_index(index, attachment.mode()).map_err(|error| refusal(interface, &error))?;
+    let link = program.take_link(id).map_err(|error| refusal(interface, &error))?;
+    let link: FdLink = link.try_into().map_err(|_| {
+        Error::attach(
+            interface,
+            "the kernel makes no link that can be pinned: xdplb needs Linux 5.9 or newer",
+        )
+    })?;
+    link.pin(&path)
+        .map_err(|error| Error::attach(interface, format!("its link cannot be pinned: {error}")))?;
+    Ok(())
+}
+
+/// Replaces the program in a pinned link.
+fn take_over(program: &mut Xdp, interface: &str, path: &Path) -> Result<(), Error> {
+    let words = |error| Error::attach(interface, Error::link_words(&error));
+    let pinned = PinnedLink::from_pin(path).map_err(words)?;
+    let link = XdpLink::try_from(FdLink::from(pinned)).map_err(words)?;
+    program.attach_to_link(link).map(drop).map_err(|error| refusal(interface, &error))
+}
+
+/// The interface that a pinned link belongs to; 0 where the interface is gone.
+pub fn pinned_interface(path: &Path) -> io::Result<u32> {
+    let link = syscall::open_pinned(path)?;
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", link.as_raw_fd()))?;
+    let found = text.lines().find_map(|line| line.strip_prefix("ifindex:"));
+    found.and_then(|index| index.trim().parse().ok()).ok_or_else(|| io::Error::other("not a link of XDP"))
+}
+
+/// A refusal in words, for the causes that users meet.
+fn refusal(interface: &str, error: &ProgramError) -> Error {
+    let text = super::error::chain(error);
+    let reason = if text.contains("os error 16)") {
+        "another XDP program is on it: `ip link show` tells which; take it off first".to_owned()
+    } else if text.contains("os error 1)") {
+        return Error::NotPermitted;
+    } else {
+        text
+    };
+    Error::attach(interface, reason)
+}

@@ -1,0 +1,194 @@
+//! The programs and their maps, loaded once for an agent or for a test.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, MapData, MapInfo},
+    programs::Xdp,
+};
+use lb_common::{abi::ABI_VERSION, limits::ENTRIES_PER_CONNECTION};
+
+use super::{Error, PinDirectory, Tables, pins, tables};
+
+/// The compiled programs.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/xdplb-ebpf"));
+
+/// The pin of the map that holds the ABI version.
+const ABI_PIN: &str = "abi";
+
+/// How many connections the tables hold. A family that is not balanced gets tables of one page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Connections in the flow table.
+    pub flow_table: u32,
+    /// Connections in the half-open tier.
+    pub half_open_table: u32,
+    /// Whether there is an IPv4 VIP.
+    pub ipv4: bool,
+    /// Whether there is an IPv6 VIP.
+    pub ipv6: bool,
+}
+
+/// Connections in the tables of a family without a VIP.
+const UNUSED_FAMILY: u32 = 64;
+
+impl Sizes {
+    fn entries(self) -> [(&'static str, u32); 4] {
+        let of = |used: bool, connections: u32| if used { connections } else { UNUSED_FAMILY } * ENTRIES_PER_CONNECTION;
+        [
+            ("FLOWS_V4", of(self.ipv4, self.flow_table)),
+            ("FLOWS_V6", of(self.ipv6, self.flow_table)),
+            ("HALF_OPEN_V4", of(self.ipv4, self.half_open_table)),
+            ("HALF_OPEN_V6", of(self.ipv6, self.half_open_table)),
+        ]
+    }
+}
+
+/// The loaded programs and their maps.
+pub struct DataPlane {
+    ebpf: Ebpf,
+    /// The maps.
+    pub tables: Tables,
+}
+
+impl DataPlane {
+    /// Loads the programs with maps of their own, which vanish with the value.
+    pub fn load(sizes: Sizes) -> Result<Self, Error> {
+        let mut loader = EbpfLoader::new();
+        let entries = sizes.entries();
+        for (name, entries) in &entries {
+            loader.map_max_entries(name, *entries);
+        }
+        Self::finish(loader.load(OBJECT).map_err(Error::load)?)
+    }
+
+    /// Loads the programs onto the pinned maps, making those that are not there yet. Returns what it could not give:
+    /// tables of another size, which hold flows and so stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherVersion`] where the pinned maps are of another version and `discard_flows` is not set.
+    pub fn load_pinned(
+        sizes: Sizes,
+        pins: &PinDirectory,
+        discard_flows: bool,
+    ) -> Result<(Self, Vec<String>), Error> {
+        if discard_flows {
+            discard(pins)?;
+        }
+        check_version(pins)?;
+        let mut loader = EbpfLoader::new();
+        let mut notes = Vec::new();
+        let entries = sizes.entries();
+        for (name, entries) in &entries {
+            match keep_or_drop(pins, name, *entries)? {
+                Some(kept) => {
+                    notes.push(format!(
+                        "table {name} keeps its {kept} entries instead of {entries} because it holds flows: `xdplb detach` or --discard-flows makes it anew"
+                    ));
+                    loader.map_max_entries(name, kept);
+                }
+                None => {
+                    loader.map_max_entries(name, *entries);
+                }
+            }
+        }
+        for name in tables::PINNED {
+            loader.map_pin_path(name, pins.map(name));
+        }
+        let plane = Self::finish(loader.load(OBJECT).map_err(Error::load)?)?;
+        write_version(pins)?;
+        Ok((plane, notes))
+    }
+
+    fn finish(mut ebpf: Ebpf) -> Result<Self, Error> {
+        let tables = Tables::take(&mut ebpf)?;
+        for name in ["xdplb", "collect"] {
+            program(&mut ebpf, name)?.load().map_err(|error| Error::program(name, &error))?;
+        }
+        Ok(Self { ebpf, tables })
+    }
+
+    /// The program that forwards.
+    pub fn forwarder(&mut self) -> Result<&mut Xdp, Error> {
+        program(&mut self.ebpf, "xdplb")
+    }
+
+    /// The program that collects.
+    pub fn collector(&mut self) -> Result<&mut Xdp, Error> {
+        program(&mut self.ebpf, "collect")
+    }
+
+    /// A descriptor of the program that collects, for a thread of its own.
+    pub fn collector_descriptor(&mut self) -> Result<OwnedFd, Error> {
+        let descriptor = self.collector()?.fd().map_err(|error| Error::program("collect", &error))?;
+        descriptor
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(|error| Error::Program { name: "collect", reason: error.to_string() })
+    }
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, Error> {
+    let missing = || Error::Program { name, reason: "it is not in the object".into() };
+    ebpf.program_mut(name).ok_or_else(missing)?.try_into().map_err(|error| Error::program(name, &error))
+}
+
+/// Takes away the pinned maps and links of whatever version.
+fn discard(pins: &PinDirectory) -> Result<(), Error> {
+    let fail = |error: io::Error| Error::Pins {
+        path: pins.path().into(),
+        reason: format!("the old state cannot be removed: {error}"),
+    };
+    pins::remove_pins(pins.path()).map_err(fail)
+}
+
+/// The version of the pinned maps, where there are any.
+pub fn pinned_version(directory: &Path) -> Option<u32> {
+    let map = aya::maps::Map::from_map_data(MapData::from_pin(directory.join(ABI_PIN)).ok()?).ok()?;
+    let versions: Array<MapData, u32> = map.try_into().ok()?;
+    versions.get(&0, 0).ok()
+}
+
+fn check_version(pins: &PinDirectory) -> Result<(), Error> {
+    match pinned_version(pins.path()) {
+        Some(ABI_VERSION) => Ok(()),
+        Some(found) => Err(Error::OtherVersion { path: pins.path().into(), found, wanted: ABI_VERSION }),
+        None if pins.map("SETTINGS").exists() => {
+            Err(Error::OtherVersion { path: pins.path().into(), found: 0, wanted: ABI_VERSION })
+        }
+        None => Ok(()),
+    }
+}
+
+fn write_version(pins: &PinDirectory) -> Result<(), Error> {
+    if pins.map(ABI_PIN).exists() {
+        return Ok(());
+    }
+    let mut versions = Array::<MapData, u32>::create(1, 0).map_err(|error| Error::map("abi", &error))?;
+    versions.set(0, ABI_VERSION, 0).map_err(|error| Error::map("abi", &error))?;
+    versions.pin(pins.map(ABI_PIN)).map_err(|error| Error::Map { name: "abi", reason: error.to_string() })
+}
+
+/// Decides on a pinned table whose size is not the wanted one: dropped where it is empty, else kept. Returns the size
+/// that is kept. aya would take either without a word.
+fn keep_or_drop(pins: &PinDirectory, name: &'static str, wanted: u32) -> Result<Option<u32>, Error> {
+    let path = pins.map(name);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let found = MapInfo::from_pin(&path).map_err(|error| Error::map(name, &error))?.max_entries();
+    if found == wanted {
+        return Ok(None);
+    }
+    if tables::is_empty(&path).map_err(|error| Error::map_call(name, &error))? {
+        std::fs::remove_file(&path).map_err(|error| Error::map_call(name, &error))?;
+        return Ok(None);
+    }
+    Ok(Some(found))
+}

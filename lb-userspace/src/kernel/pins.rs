@@ -1,0 +1,141 @@
+//! The pin directory: where the kernel's state stays when the agent ends.
+
+use std::{
+    ffi::CString,
+    fs::{self, File},
+    io,
+    os::{fd::AsRawFd, unix::ffi::OsStrExt},
+    path::{Path, PathBuf},
+};
+
+use super::Error;
+
+/// The magic number of bpffs (`include/uapi/linux/magic.h`).
+const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+/// Where bpffs is mounted on most hosts.
+const USUAL_MOUNT: &str = "/sys/fs/bpf";
+/// What the pins of links begin with; the interface's name follows.
+const LINK_PREFIX: &str = "link-";
+
+/// A directory on bpffs, and the lock that keeps a second agent away from it.
+#[derive(Debug)]
+pub struct PinDirectory {
+    path: PathBuf,
+    /// Held open for its lock, which ends with the process.
+    _lock: File,
+}
+
+impl PinDirectory {
+    /// Makes the directory, mounts bpffs where it is missing, and locks it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] where another agent holds it; [`Error::Pins`] where it cannot be made.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let fail = |reason: String| Error::Pins { path: path.into(), reason };
+        ensure_bpffs(path).map_err(fail)?;
+        fs::create_dir_all(path).map_err(|error| {
+            fail(format!("the pin directory cannot be made ({error}): run xdplb as root"))
+        })?;
+        let lock =
+            File::open(path).map_err(|error| fail(format!("the pin directory cannot be opened: {error}")))?;
+        // SAFETY: a descriptor that we own; the call has no pointers.
+        if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
+            let error = io::Error::last_os_error();
+            return Err(match error.raw_os_error() {
+                Some(libc::EWOULDBLOCK) => Error::Busy(path.into()),
+                _ => fail(format!("the pin directory cannot be locked: {error}")),
+            });
+        }
+        Ok(Self { path: path.into(), _lock: lock })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where a map is pinned.
+    pub fn map(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Where the link of an interface is pinned.
+    pub fn link(&self, interface: &str) -> PathBuf {
+        link_path(&self.path, interface)
+    }
+}
+
+/// Where the link of an interface is pinned in a pin directory.
+pub fn link_path(directory: &Path, interface: &str) -> PathBuf {
+    // bpffs refuses names with dots, which VLAN interfaces have.
+    directory.join(format!("{LINK_PREFIX}{}", interface.replace('.', "%")))
+}
+
+/// The interfaces that have a pinned link.
+pub fn linked_interfaces(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut interfaces: Vec<String> =
+        names.filter_map(|name| Some(name.strip_prefix(LINK_PREFIX)?.replace('%', "."))).collect();
+    interfaces.sort();
+    interfaces
+}
+
+/// Removes every pin and the directory.
+pub fn remove_all(directory: &Path) -> io::Result<()> {
+    remove_pins(directory)?;
+    match fs::remove_dir(directory) {
+        // A mount point of its own stays.
+        Err(error) if !matches!(error.raw_os_error(), Some(libc::EBUSY | libc::ENOENT)) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes every pin, so that the kernel lets go of programs and maps. Links go first: traffic passes to the host before
+/// the tables vanish.
+pub fn remove_pins(directory: &Path) -> io::Result<()> {
+    let entries: Vec<PathBuf> = match fs::read_dir(directory) {
+        Ok(entries) => entries.filter_map(Result::ok).map(|entry| entry.path()).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let is_link = |path: &Path| {
+        path.file_name().is_some_and(|name| name.as_bytes().starts_with(LINK_PREFIX.as_bytes()))
+    };
+    let (links, maps): (Vec<_>, Vec<_>) = entries.into_iter().partition(|path| is_link(path));
+    links.into_iter().chain(maps).try_for_each(fs::remove_file)
+}
+
+/// Mounts bpffs where the directory would not lie on one.
+fn ensure_bpffs(path: &Path) -> Result<(), String> {
+    let ancestor = path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
+    if is_bpffs(ancestor) {
+        return Ok(());
+    }
+    let target = if path.starts_with(USUAL_MOUNT) { Path::new(USUAL_MOUNT) } else { path };
+    fs::create_dir_all(target).map_err(|error| format!("{} cannot be made ({error})", target.display()))?;
+    mount_bpffs(target).map_err(|error| {
+        format!(
+            "there is no bpffs, and it cannot be mounted ({error}): run `mount -t bpf bpf {}` as root",
+            target.display()
+        )
+    })
+}
+
+fn is_bpffs(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
+    // SAFETY: plain integers, for which zero is a value.
+    let mut found: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the path and the structure outlive the call.
+    let result = unsafe { libc::statfs(path.as_ptr(), &raw mut found) };
+    result == 0 && found.f_type.cast_unsigned() == BPF_FS_MAGIC
+}
+
+fn mount_bpffs(target: &Path) -> io::Result<()> {
+    let target = CString::new(target.as_os_str().as_bytes())?;
+    // SAFETY: the strings outlive the call; bpffs takes no data.
+    let result =
+        unsafe { libc::mount(c"bpf".as_ptr(), target.as_ptr(), c"bpf".as_ptr(), 0, std::ptr::null()) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
