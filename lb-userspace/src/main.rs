@@ -1,3 +1,10 @@
 //! `xdplb`: the agent and its command line in one binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use lb_userspace::cli::{self, args::Cli};
+
+fn main() -> ExitCode {
+    cli::execute(Cli::parse())
+}

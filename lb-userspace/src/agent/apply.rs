@@ -12,7 +12,7 @@ use lb_common::abi::{Address, AddressV4, AddressV6, Endpoint, Link, LinkId, Serv
 
 use super::network::LinkEntry;
 use crate::{
-    kernel::{Error, Tables},
+    kernel::{DataPlane, Error, Tables},
     tables::{
         choice,
         desired::{self, Desired, Socket, difference},
@@ -21,7 +21,7 @@ use crate::{
 
 /// Writes the tables and remembers what they hold.
 pub struct Applier {
-    tables: Tables,
+    plane: DataPlane,
     held: Desired,
     links: BTreeMap<LinkId, LinkEntry>,
     settings: Option<Settings>,
@@ -31,7 +31,8 @@ pub struct Applier {
 impl Applier {
     /// Begins with what the tables hold already: entries of a former agent are removed where they are not wanted any
     /// more. `key` is the cluster's.
-    pub fn new(tables: Tables, key: [u64; 2]) -> Self {
+    pub fn new(plane: DataPlane, key: [u64; 2]) -> Self {
+        let tables = &plane.tables;
         let mut held = Desired::default();
         held.our_addresses.extend(tables.v4.our_addresses.keys().flatten().map(to_ip_v4));
         held.our_addresses.extend(tables.v6.our_addresses.keys().flatten().map(to_ip_v6));
@@ -39,12 +40,17 @@ impl Applier {
         held.services.extend(services(&tables.v6.services, to_ip_v6));
         held.endpoints.extend(endpoints(&tables.v4.endpoints, to_ip_v4));
         held.endpoints.extend(endpoints(&tables.v6.endpoints, to_ip_v6));
-        Self { tables, held, links: BTreeMap::new(), settings: None, key }
+        Self { plane, held, links: BTreeMap::new(), settings: None, key }
     }
 
     /// The tables.
     pub fn tables(&mut self) -> &mut Tables {
-        &mut self.tables
+        &mut self.plane.tables
+    }
+
+    /// The programs.
+    pub fn plane(&mut self) -> &mut DataPlane {
+        &mut self.plane
     }
 
     /// Writes what has changed.
@@ -78,14 +84,18 @@ impl Applier {
         let (written, removed) = difference(&self.links, links);
         for (&id, entry) in written {
             let link = Link { interface: entry.interface, mac: entry.mac, flags: entry.flags };
-            self.tables.links.set(id.into(), link, 0).map_err(fail)?;
-            self.tables.devices.set(id.into(), entry.interface, None, 0).map_err(fail)?;
-            self.tables.link_of_interface.insert(entry.interface, u32::from(id), 0).map_err(fail)?;
+            self.plane.tables.links.set(id.into(), link, 0).map_err(fail)?;
+            self.plane
+                .tables
+                .devices
+                .set(id.into(), entry.interface, None, 0)
+                .map_err(|error| Error::Map { name: "DEVICES", reason: error.to_string() })?;
+            self.plane.tables.link_of_interface.insert(entry.interface, u32::from(id), 0).map_err(fail)?;
         }
         for id in removed {
             let gone = self.links[id].interface;
             if !links.values().any(|entry| entry.interface == gone) {
-                ignore_missing(self.tables.link_of_interface.remove(&gone)).map_err(fail)?;
+                ignore_missing(self.plane.tables.link_of_interface.remove(&gone)).map_err(fail)?;
             }
         }
         self.links.clone_from(links);
@@ -98,11 +108,11 @@ impl Applier {
             match address {
                 IpAddr::V4(address) => {
                     let value = entry.encode(AddressV4::from(address), AddressV4::from(entry.snat_v4()));
-                    Tables::set_backend(&mut self.tables.v4.backends, id, &value)?;
+                    Tables::set_backend(&mut self.plane.tables.v4.backends, id, &value)?;
                 }
                 IpAddr::V6(address) => {
                     let value = entry.encode(AddressV6::from(address), AddressV6::from(entry.snat_v6()));
-                    Tables::set_backend(&mut self.tables.v6.backends, id, &value)?;
+                    Tables::set_backend(&mut self.plane.tables.v6.backends, id, &value)?;
                 }
             }
         }
@@ -116,8 +126,12 @@ impl Applier {
         let fail = |error: MapError| Error::map("OUR_ADDRESSES", &error);
         for &address in desired.our_addresses.difference(&self.held.our_addresses) {
             match address {
-                IpAddr::V4(address) => self.tables.v4.our_addresses.insert(AddressV4::from(address), 1, 0),
-                IpAddr::V6(address) => self.tables.v6.our_addresses.insert(AddressV6::from(address), 1, 0),
+                IpAddr::V4(address) => {
+                    self.plane.tables.v4.our_addresses.insert(AddressV4::from(address), 1, 0)
+                }
+                IpAddr::V6(address) => {
+                    self.plane.tables.v6.our_addresses.insert(AddressV6::from(address), 1, 0)
+                }
             }
             .map_err(fail)?;
         }
@@ -125,12 +139,16 @@ impl Applier {
         let (written, _) = difference(&self.held.endpoints, &desired.endpoints);
         for (&(address, port), &id) in written {
             match address {
-                IpAddr::V4(address) => {
-                    self.tables.v4.endpoints.insert(desired::endpoint(AddressV4::from(address), port), u32::from(id), 0)
-                }
-                IpAddr::V6(address) => {
-                    self.tables.v6.endpoints.insert(desired::endpoint(AddressV6::from(address), port), u32::from(id), 0)
-                }
+                IpAddr::V4(address) => self.plane.tables.v4.endpoints.insert(
+                    desired::endpoint(AddressV4::from(address), port),
+                    u32::from(id),
+                    0,
+                ),
+                IpAddr::V6(address) => self.plane.tables.v6.endpoints.insert(
+                    desired::endpoint(AddressV6::from(address), port),
+                    u32::from(id),
+                    0,
+                ),
             }
             .map_err(fail)?;
         }
@@ -139,7 +157,7 @@ impl Applier {
 
     fn write_settings(&mut self, settings: &Settings) -> Result<(), Error> {
         if self.settings.as_ref() != Some(settings) {
-            self.tables.settings.set(0, settings, 0).map_err(|error| Error::map("SETTINGS", &error))?;
+            self.plane.tables.settings.set(0, settings, 0).map_err(|error| Error::map("SETTINGS", &error))?;
             self.settings = Some(*settings);
         }
         Ok(())
@@ -149,7 +167,7 @@ impl Applier {
         let (written, _) = difference(&self.held.choices, &desired.choices);
         for (&id, choosing) in written {
             let choice = choice::build(&choosing.members, choosing.policy, self.key);
-            self.tables.set_choice(id.into(), &choice)?;
+            self.plane.tables.set_choice(id.into(), &choice)?;
         }
         self.held.choices.clone_from(&desired.choices);
         Ok(())
@@ -160,22 +178,26 @@ impl Applier {
         let (written, removed) = difference(&self.held.services, &desired.services);
         for (&(address, port), service) in written {
             match address {
-                IpAddr::V4(address) => {
-                    self.tables.v4.services.insert(desired::endpoint(AddressV4::from(address), port), service, 0)
-                }
-                IpAddr::V6(address) => {
-                    self.tables.v6.services.insert(desired::endpoint(AddressV6::from(address), port), service, 0)
-                }
+                IpAddr::V4(address) => self.plane.tables.v4.services.insert(
+                    desired::endpoint(AddressV4::from(address), port),
+                    service,
+                    0,
+                ),
+                IpAddr::V6(address) => self.plane.tables.v6.services.insert(
+                    desired::endpoint(AddressV6::from(address), port),
+                    service,
+                    0,
+                ),
             }
             .map_err(fail)?;
         }
         for &(address, port) in removed {
             ignore_missing(match address {
                 IpAddr::V4(address) => {
-                    self.tables.v4.services.remove(&desired::endpoint(AddressV4::from(address), port))
+                    self.plane.tables.v4.services.remove(&desired::endpoint(AddressV4::from(address), port))
                 }
                 IpAddr::V6(address) => {
-                    self.tables.v6.services.remove(&desired::endpoint(AddressV6::from(address), port))
+                    self.plane.tables.v6.services.remove(&desired::endpoint(AddressV6::from(address), port))
                 }
             })
             .map_err(fail)?;
@@ -190,19 +212,20 @@ impl Applier {
         for &(address, port) in removed {
             ignore_missing(match address {
                 IpAddr::V4(address) => {
-                    self.tables.v4.endpoints.remove(&desired::endpoint(AddressV4::from(address), port))
+                    self.plane.tables.v4.endpoints.remove(&desired::endpoint(AddressV4::from(address), port))
                 }
                 IpAddr::V6(address) => {
-                    self.tables.v6.endpoints.remove(&desired::endpoint(AddressV6::from(address), port))
+                    self.plane.tables.v6.endpoints.remove(&desired::endpoint(AddressV6::from(address), port))
                 }
             })
             .map_err(fail)?;
         }
-        let gone: BTreeSet<IpAddr> = self.held.our_addresses.difference(&desired.our_addresses).copied().collect();
+        let gone: BTreeSet<IpAddr> =
+            self.held.our_addresses.difference(&desired.our_addresses).copied().collect();
         for address in gone {
             ignore_missing(match address {
-                IpAddr::V4(address) => self.tables.v4.our_addresses.remove(&AddressV4::from(address)),
-                IpAddr::V6(address) => self.tables.v6.our_addresses.remove(&AddressV6::from(address)),
+                IpAddr::V4(address) => self.plane.tables.v4.our_addresses.remove(&AddressV4::from(address)),
+                IpAddr::V6(address) => self.plane.tables.v6.our_addresses.remove(&AddressV6::from(address)),
             })
             .map_err(fail)?;
         }
@@ -241,7 +264,8 @@ fn endpoints<A: Address>(
     table: &HashMap<MapData, Endpoint<A>, u32>,
     to_ip: fn(A) -> IpAddr,
 ) -> impl Iterator<Item = (Socket, u16)> {
-    table.iter().flatten().map(move |(endpoint, id)| {
-        ((to_ip(endpoint.address), u16::from_be_bytes(endpoint.port)), id as u16)
-    })
+    table
+        .iter()
+        .flatten()
+        .map(move |(endpoint, id)| ((to_ip(endpoint.address), u16::from_be_bytes(endpoint.port)), id as u16))
 }

@@ -31,7 +31,7 @@ pub fn plan(agent: &Agent, former: Option<&Catalog>) -> BTreeMap<u32, Attached> 
             .and_then(|old| attachment_of(old.xdp_mode));
         let advised = match net::xdp_advice(interface.driver.as_deref()) {
             XdpAdvice::Generic(_) => Attachment::Generic,
-            XdpAdvice::Native | XdpAdvice::TryNative(_) => Attachment::Native,
+            XdpAdvice::Native(_) | XdpAdvice::TryNative(_) => Attachment::Native,
         };
         let how = match wanted {
             XdpMode::Native => Attachment::Native,
@@ -77,16 +77,20 @@ impl Agent {
         let Attached { name, how, .. } = self.attached[&index].clone();
         let shown = self.catalog_mode(&name);
         let same = shown.is_none_or(|old| old == how);
-        let mut attempt = kernel::attach(&mut self.program, &self.pins, (&name, index), how, same);
+        let mut attempt =
+            kernel::attach(self.applier.plane().forwarder()?, &self.pins, (&name, index), how, same);
         let mut how = how;
         if let Err(error) = &attempt
             && how == Attachment::Native
             && self.state.config().xdp_mode == XdpMode::Auto
         {
             let driver = self.driver_of(index);
-            log::warn!("{name}: the driver {driver} takes no native XDP ({error}); generic XDP is used, which is slower");
+            log::warn!(
+                "{name}: the driver {driver} takes no native XDP ({error}); generic XDP is used, which is slower"
+            );
             how = Attachment::Generic;
-            attempt = kernel::attach(&mut self.program, &self.pins, (&name, index), how, false);
+            attempt =
+                kernel::attach(self.applier.plane().forwarder()?, &self.pins, (&name, index), how, false);
         }
         attempt?;
         let reason = match net::xdp_advice(Some(&self.driver_of(index))) {
@@ -120,7 +124,9 @@ impl Agent {
             .map(|(index, _)| *index)
             .collect();
         for index in lost {
-            let Some(now) = self.attached.get(&index).and_then(|attached| self.network.index_of(&attached.name)) else {
+            let Some(now) =
+                self.attached.get(&index).and_then(|attached| self.network.index_of(&attached.name))
+            else {
                 continue;
             };
             if let Some(attached) = self.attached.remove(&index) {

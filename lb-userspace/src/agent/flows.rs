@@ -1,6 +1,10 @@
 //! The flows for the command line: walked in slices, named, filtered; and marked for reset.
 
-use std::{collections::BTreeMap, io, net::{IpAddr, SocketAddr}};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{IpAddr, SocketAddr},
+};
 
 use lb_common::{
     abi::{AddressV4, AddressV6, BackendId, Flow as Entry, FlowKey, FlowMeta, StateWord, flow_flags},
@@ -120,13 +124,20 @@ pub fn reset(tables: &FlowTables, names: &Names, filter: &FlowFilter) -> io::Res
     Ok(marked)
 }
 
-fn reset_of<A: Standard>(tables: &FlowTables, tier: Tier, names: &Names, filter: &FlowFilter) -> io::Result<u64> {
+fn reset_of<A: Standard>(
+    tables: &FlowTables,
+    tier: Tier,
+    names: &Names,
+    filter: &FlowFilter,
+) -> io::Result<u64> {
     let mut walk = Walk::<A>::new(tables, tier);
     let now = Tick::from_ns(clock::monotonic_ns());
     let mut marked = 0;
     while let Some(slice) = walk.next_slice()? {
         let matching: Vec<FlowKey<A>> = slice
-            .filter(|(_, entry)| is_live_forward(entry) && StateWord(entry.meta.state).state() != State::Closed)
+            .filter(|(_, entry)| {
+                is_live_forward(entry) && StateWord(entry.meta.state).state() != State::Closed
+            })
             .filter(|(key, entry)| filter.matches(&describe(key, entry, None, names, now)))
             .map(|(key, _)| key)
             .collect();

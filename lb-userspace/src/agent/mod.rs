@@ -25,7 +25,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aya::programs::Xdp;
 use lb_common::abi::Heartbeat;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -33,7 +32,9 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-use self::{apply::Applier, attaching::Attached, catalog::Catalog, collector::Census, network::Network, state::State};
+use self::{
+    apply::Applier, attaching::Attached, catalog::Catalog, collector::Census, network::Network, state::State,
+};
 use crate::{
     config::{Config, ConfigFile, Overrides},
     control::{Command, Reply, types::Done},
@@ -70,7 +71,6 @@ pub struct Agent {
     network: Network,
     applier: Applier,
     pins: PinDirectory,
-    program: Xdp,
     attached: BTreeMap<u32, Attached>,
     key: [u64; 2],
     prober: Prober,

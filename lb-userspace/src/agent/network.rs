@@ -44,7 +44,14 @@ impl Network {
         let netlink = Netlink::open()?;
         let facts = netlink.facts().await?;
         let neighbours = Neighbours::new(netlink.clone());
-        Ok(Self { netlink, neighbours, facts, routes: BTreeMap::new(), macs: BTreeMap::new(), links: BTreeMap::new() })
+        Ok(Self {
+            netlink,
+            neighbours,
+            facts,
+            routes: BTreeMap::new(),
+            macs: BTreeMap::new(),
+            links: BTreeMap::new(),
+        })
     }
 
     /// Asks again.
@@ -62,7 +69,11 @@ impl Network {
             driver: interface.kind.clone().or_else(|| interface.driver.clone()),
             mtu: interface.mtu,
             up: interface.up,
-            addresses: interface.addresses.iter().map(|address| (address.address, address.prefix_len)).collect(),
+            addresses: interface
+                .addresses
+                .iter()
+                .map(|address| (address.address, address.prefix_len))
+                .collect(),
         };
         HostFacts { interfaces: self.facts.interfaces.values().map(interface).collect() }
     }
@@ -110,7 +121,9 @@ impl Network {
     /// costs no more than none, and a neighbour is lost for a moment whenever a link flaps.
     pub fn learn(&mut self, neighbour: &net::Neighbour) -> bool {
         match neighbour.mac {
-            Some(mac) if neighbour.state.is_usable() => self.macs.insert(neighbour.next_hop, mac) != Some(mac),
+            Some(mac) if neighbour.state.is_usable() => {
+                self.macs.insert(neighbour.next_hop, mac) != Some(mac)
+            }
             _ => false,
         }
     }

@@ -19,7 +19,8 @@ impl Agent {
             if matches!(service.probe.value, Probe::Follow(_)) {
                 continue;
             }
-            for (index, backend) in config.backends.iter().enumerate().filter(|(_, b)| service.takes(&b.name)) {
+            for (index, backend) in config.backends.iter().enumerate().filter(|(_, b)| service.takes(&b.name))
+            {
                 let Some(address) = backend.addresses.first() else { continue };
                 let id = self.state.id_of(index);
                 let target = TargetId((number as u64) << 16 | u64::from(id));
@@ -43,8 +44,10 @@ impl Agent {
     pub(super) fn probed(&mut self, target: TargetId, result: ProbeResult) {
         let Some((service, id)) = self.targets.get(&target).cloned() else { return };
         let Some(transition) = self.state.probed(&service, id, result) else { return };
-        let name = self.state.ids().get(id).map_or_else(|| id.to_string(), |assignment| assignment.name.clone());
-        let words = format!("{service} on {name}: {}, was {} ({})", transition.to, transition.from, transition.why);
+        let name =
+            self.state.ids().get(id).map_or_else(|| id.to_string(), |assignment| assignment.name.clone());
+        let words =
+            format!("{service} on {name}: {}, was {} ({})", transition.to, transition.from, transition.why);
         if transition.to.takes_new_flows() {
             log::info!("{words}");
         } else {

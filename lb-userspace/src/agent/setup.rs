@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use tokio::sync::mpsc;
 
 use super::{
-    Agent, Options, apply::Applier, attaching, catalog::Catalog, clock, collector, network::Network, settings,
-    state::State,
+    Agent, Options, apply::Applier, attaching, catalog::Catalog, clock, collector, network::Network,
+    settings, state::State,
 };
 use crate::{
     config::{ClusterKey, Config, Family},
@@ -48,7 +48,6 @@ pub async fn start(
     }
     network.follow(&state.backend_addresses()).await;
 
-    let program = plane.take_forwarder()?;
     let collector_program = plane.collector_descriptor()?;
     let key_words = key_words(&key);
     let (collector, messages) = std_mpsc::channel();
@@ -61,9 +60,8 @@ pub async fn start(
         file,
         state,
         network,
-        applier: Applier::new(plane.into_tables(), key_words),
+        applier: Applier::new(plane, key_words),
         pins,
-        program,
         attached: BTreeMap::new(),
         key: key_words,
         prober,

@@ -217,8 +217,11 @@ pub fn create_array(value_size: u32) -> io::Result<OwnedFd> {
 pub fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     const BPF_OBJ_PIN: libc::c_int = 6;
     let path = CString::new(path.as_os_str().as_bytes())?;
-    let mut attributes =
-        ObjectAttributes { path: path.as_ptr() as u64, descriptor: number(object), ..ObjectAttributes::default() };
+    let mut attributes = ObjectAttributes {
+        path: path.as_ptr() as u64,
+        descriptor: number(object),
+        ..ObjectAttributes::default()
+    };
     // SAFETY: the path outlives the call.
     unsafe { bpf(BPF_OBJ_PIN, &mut attributes) }.map(drop)
 }

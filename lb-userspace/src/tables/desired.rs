@@ -8,8 +8,8 @@ use std::{
 
 use lb_common::{
     abi::{
-        ADDRESS_FILTER_WORDS, Address, AddressV4, AddressV6, Backend, BackendId, Endpoint, LinkId, Service, ServiceId,
-        address_bit_v4, address_bit_v6, backend_state, policy,
+        ADDRESS_FILTER_WORDS, Address, AddressV4, AddressV6, Backend, BackendId, Endpoint, LinkId, Service,
+        ServiceId, address_bit_v4, address_bit_v6, backend_state, policy,
     },
     wire::Mac,
 };
@@ -137,7 +137,9 @@ impl BackendEntry {
 pub fn vips_on_subnet_of(backend: IpAddr, vips: &[IpAddr], subnets: &[(IpAddr, u8)]) -> u32 {
     let shared = |vip: IpAddr| {
         subnets.iter().any(|&(address, prefix)| {
-            prefix < host_prefix(address) && contains(address, prefix, backend) && contains(address, prefix, vip)
+            prefix < host_prefix(address)
+                && contains(address, prefix, backend)
+                && contains(address, prefix, vip)
         })
     };
     vips.iter().enumerate().filter(|(_, vip)| shared(**vip)).fold(0, |bits, (index, _)| bits | 1 << index)
@@ -176,12 +178,17 @@ mod tests {
 
     #[test]
     fn a_vip_is_the_source_on_its_own_subnet_only() {
-        let subnets = [(ip("10.0.0.2"), 24), (ip("10.0.0.10"), 32), (ip("192.0.2.1"), 24), (ip("fd00::2"), 64)];
+        let subnets =
+            [(ip("10.0.0.2"), 24), (ip("10.0.0.10"), 32), (ip("192.0.2.1"), 24), (ip("fd00::2"), 64)];
         let vips = [ip("10.0.0.10"), ip("192.0.2.10"), ip("fd00::10")];
         assert_eq!(vips_on_subnet_of(ip("10.0.0.11"), &vips, &subnets), 0b001);
         assert_eq!(vips_on_subnet_of(ip("192.0.2.11"), &vips, &subnets), 0b010);
         assert_eq!(vips_on_subnet_of(ip("fd00::11"), &vips, &subnets), 0b100);
-        assert_eq!(vips_on_subnet_of(ip("10.9.0.11"), &vips, &subnets), 0, "a routed backend gets the interface's address");
+        assert_eq!(
+            vips_on_subnet_of(ip("10.9.0.11"), &vips, &subnets),
+            0,
+            "a routed backend gets the interface's address"
+        );
     }
 
     #[test]
@@ -195,7 +202,8 @@ mod tests {
 
     #[test]
     fn the_filter_has_the_bit_of_every_address_of_ours() {
-        let desired = Desired { our_addresses: [ip("10.0.0.10"), ip("fd00::10")].into(), ..Desired::default() };
+        let desired =
+            Desired { our_addresses: [ip("10.0.0.10"), ip("fd00::10")].into(), ..Desired::default() };
         assert_eq!(desired.address_filter().iter().map(|word| word.count_ones()).sum::<u32>(), 2);
     }
 }

@@ -4,6 +4,7 @@
 //! the order of its input, on local ids or on the time.
 
 pub mod choice;
+pub mod desired;
 pub mod ids;
 pub mod maglev;
 mod member;

@@ -1,0 +1,285 @@
+//! What the agent says of itself.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use tokio::sync::mpsc;
+
+use super::{Agent, attaching::shown_of, catalog::Catalog, clock, collector::Census, flows};
+use crate::{
+    config::{self, Probe},
+    control::{
+        Chunks, Reply,
+        types::{
+            self, Admin, ApiError, Backend, BackendName, Counters, Done, Flow, FlowFilter, Health, Interface,
+            LastProbe, Mode, Policy, Ready, Service, ServiceBackend, Status, TableUse, Timestamp, Totals,
+        },
+    },
+    health,
+    kernel::Tables,
+};
+
+/// Chunks of flows that wait for a slow reader.
+const CHUNKS: usize = 4;
+
+impl Agent {
+    /// Everything at a glance.
+    pub(super) fn status(&mut self) -> Status {
+        let census = self.census.borrow().clone();
+        let counters = counters(self.applier.tables());
+        let mut status = self.described(&census);
+        status.totals = totals(&counters);
+        status
+    }
+
+    /// The status without what is read from the tables.
+    fn described(&self, census: &Census) -> Status {
+        let state = &self.state;
+        let interfaces = self
+            .attached
+            .values()
+            .map(|attached| Interface { name: attached.name.clone(), xdp_mode: shown_of(attached.how) });
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            ready: true,
+            agent: types::Agent {
+                running: true,
+                since: Some(Timestamp::new(clock::from_unix_s(self.started_unix_s))),
+            },
+            interfaces: interfaces.collect(),
+            services: state.resolved().frontends.iter().map(|frontend| self.service(frontend)).collect(),
+            backends: self.backends(census),
+            fail_open: state.fail_open().iter().cloned().collect(),
+            flow_table: TableUse {
+                used: census.flow_table_used,
+                capacity: self.capacity(self.sizes.flow_table),
+            },
+            half_open_table: TableUse {
+                used: census.half_open_used,
+                capacity: self.capacity(self.sizes.half_open_table),
+            },
+            totals: Totals::default(),
+            warnings: self.notes.clone(),
+        }
+    }
+
+    /// Connections that fit, of both families.
+    fn capacity(&self, connections: u32) -> u64 {
+        u64::from(connections) * (u64::from(self.sizes.ipv4) + u64::from(self.sizes.ipv6))
+    }
+
+    fn service(&self, frontend: &config::ServiceFrontend) -> Service {
+        let backend = |&index: &usize| {
+            let id = self.state.id_of(index);
+            let service = &self.state.config().services[frontend.service];
+            let probed = match &service.probe.value {
+                Probe::Tcp => &service.name,
+                Probe::Follow(followed) => followed,
+            };
+            let machine = self.state.machine(probed, id);
+            ServiceBackend {
+                name: self.state.config().backends[index].name.clone(),
+                health: health_word(self.state.health(frontend.service, id)),
+                since: machine.map(|machine| wall_clock(machine.since())),
+                last_probe: machine.and_then(health::Machine::last).map(|result| LastProbe {
+                    at: wall_clock(result.at),
+                    took_ms: u64::try_from(result.at.duration_since(result.begun).as_millis())
+                        .unwrap_or(u64::MAX),
+                    outcome: result.outcome.to_string(),
+                }),
+            }
+        };
+        Service {
+            name: frontend.name.clone(),
+            vip: frontend.vip,
+            port: frontend.port,
+            mode: mode_word(frontend.mode),
+            policy: policy_word(frontend.policy),
+            backends: frontend.backends.iter().map(backend).collect(),
+        }
+    }
+
+    /// The backends alone.
+    pub(super) fn backends(&self, census: &Census) -> Vec<Backend> {
+        let described = |(index, backend): (usize, &config::Located<config::Backend>)| {
+            let addresses: Vec<_> = backend.addresses.iter().map(|address| address.value).collect();
+            Some(Backend {
+                name: backend.name.clone(),
+                address: *addresses.first()?,
+                addresses,
+                weight: backend.weight.into(),
+                admin: admin_word(backend.state),
+                flows: census.flows.get(&self.state.id_of(index)).copied().unwrap_or(0),
+            })
+        };
+        self.state.config().backends.iter().enumerate().filter_map(described).collect()
+    }
+
+    /// Whether this balancer can serve.
+    pub(super) fn readiness(&self) -> Ready {
+        match self.attached.values().find(|attached| !attached.done) {
+            None => Ready { ready: true, reason: None },
+            Some(attached) => Ready {
+                ready: false,
+                reason: Some(format!("the program is not attached to {}", attached.name)),
+            },
+        }
+    }
+
+    /// Every counter by name.
+    pub(super) fn counters(&mut self) -> Counters {
+        counters(self.applier.tables())
+    }
+
+    /// The names behind the ids, removed backends included.
+    fn names(&self) -> flows::Names {
+        self.state.ids().iter().map(|assignment| (assignment.id, assignment.name.clone())).collect()
+    }
+
+    /// The flows that match, filled in by a thread of their own.
+    pub(super) fn flows(&self, filter: FlowFilter) -> Result<Chunks<Flow>, ApiError> {
+        self.known(filter.backend.as_deref())?;
+        let (sender, receiver) = mpsc::channel(CHUNKS);
+        let (tables, names) = (Arc::clone(&self.flow_tables), self.names());
+        tokio::task::spawn_blocking(move || {
+            let walked =
+                flows::each(&tables, &names, &filter, |chunk| sender.blocking_send(Ok(chunk)).is_ok());
+            if let Err(error) = walked {
+                let failed = ApiError::failed(format!("the flow tables cannot be walked: {error}"));
+                let _gone = sender.blocking_send(Err(failed));
+            }
+        });
+        Ok(receiver)
+    }
+
+    /// Has the flows reset that match.
+    pub(super) fn reset_flows(&self, filter: &FlowFilter) -> Result<Done, ApiError> {
+        self.known(filter.backend.as_deref())?;
+        let marked = flows::reset(&self.flow_tables, &self.names(), filter)
+            .map_err(|error| ApiError::failed(format!("the flow tables cannot be walked: {error}")))?;
+        let words = format!(
+            "{marked} {} reset with the next packet",
+            if marked == 1 { "flow is" } else { "flows are" }
+        );
+        Ok(if marked == 0 { Done::unchanged("no flow matches") } else { Done::changed(words) })
+    }
+
+    /// Refuses a name that no backend has.
+    fn known(&self, name: Option<&str>) -> Result<(), ApiError> {
+        match name {
+            Some(name) if !self.state.ids().iter().any(|assignment| assignment.name == name) => {
+                Err(ApiError::not_found(format!(
+                    "no backend is called {name}: `xdplb backend list` shows the names"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Answers when the backend holds no flow.
+    pub(super) fn wait_for_idle(&mut self, backend: BackendName, reply: Reply<Done>) {
+        if let Err(error) = self.known(Some(&backend.name)) {
+            let _gone = reply.send(Err(error));
+            return;
+        }
+        self.idle_waits.push((backend.name, reply));
+        let _ended = self.collector.send(super::collector::Message::Walk);
+    }
+
+    /// Answers those whose wait is over, by a walk that was begun after they asked.
+    pub(super) fn answer_idle_waits(&mut self, census: &Census) {
+        let waits = std::mem::take(&mut self.idle_waits);
+        for (name, reply) in waits {
+            let ids = self.state.ids().iter().filter(|assignment| assignment.name == name);
+            let flows: u64 =
+                ids.map(|assignment| census.flows.get(&assignment.id).copied().unwrap_or(0)).sum();
+            if reply.is_closed() {
+                continue;
+            }
+            if flows == 0 {
+                let _gone = reply.send(Ok(Done::changed(format!("{name} holds no flow"))));
+            } else {
+                self.idle_waits.push((name, reply));
+            }
+        }
+    }
+
+    /// Pins what the commands need when this agent is gone.
+    pub(super) fn save_catalog(&mut self) {
+        let census = self.census.borrow().clone();
+        let catalog = Catalog { ids: self.state.ids().clone(), status: self.described(&census) };
+        if self.catalog.as_ref() == Some(&catalog) {
+            return;
+        }
+        match catalog.store(self.pins.path()) {
+            Ok(()) => self.catalog = Some(catalog),
+            Err(error) => log::warn!("the catalog cannot be written: {error}"),
+        }
+    }
+}
+
+/// Every counter by name, as far as it can be read.
+pub fn counters(tables: &Tables) -> Counters {
+    match tables.counter_values() {
+        Ok(values) => values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        Err(error) => {
+            log::error!("{error}");
+            BTreeMap::new()
+        }
+    }
+}
+
+/// The sums of the counters.
+pub fn totals(counters: &Counters) -> Totals {
+    let sum = |prefix: &str| {
+        counters.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, value)| value).sum()
+    };
+    Totals {
+        forwarded_packets: sum("forwarded"),
+        dropped_packets: sum("drop_"),
+        passed_packets: sum("passed_"),
+    }
+}
+
+/// A moment of the monotonic clock on the wall clock.
+fn wall_clock(moment: Instant) -> Timestamp {
+    let now = SystemTime::now();
+    Timestamp::new(now.checked_sub(moment.elapsed()).unwrap_or(now))
+}
+
+fn health_word(health: health::Health) -> Health {
+    match health {
+        health::Health::Unverified => Health::Unverified,
+        health::Health::Up => Health::Up,
+        health::Health::Opaque => Health::Opaque,
+        health::Health::NotReady => Health::NotReady,
+        health::Health::Down => Health::Down,
+    }
+}
+
+fn admin_word(state: config::AdminState) -> Admin {
+    match state {
+        config::AdminState::Enabled => Admin::Enabled,
+        config::AdminState::Draining => Admin::Draining,
+        config::AdminState::Disabled => Admin::Disabled,
+    }
+}
+
+fn mode_word(mode: config::Mode) -> Mode {
+    match mode {
+        config::Mode::Nat => Mode::Nat,
+        config::Mode::DsrL2 => Mode::DsrL2,
+        config::Mode::DsrIpip => Mode::DsrIpip,
+        config::Mode::DsrGue => Mode::DsrGue,
+    }
+}
+
+fn policy_word(policy: config::Policy) -> Policy {
+    match policy {
+        config::Policy::Maglev => Policy::Maglev,
+        config::Policy::Spread => Policy::Spread,
+    }
+}
