@@ -144,7 +144,7 @@ fn host_has_connection<F: Family>(packet: &Packet<F>) -> bool {
             packet.ctx.as_ptr(),
             &raw mut tuple,
             F::SOCKET_TUPLE,
-            BPF_F_CURRENT_NETNS as i64 as u64,
+            i64::from(BPF_F_CURRENT_NETNS) as u64,
             0,
         )
     };
