@@ -1,3 +1,7 @@
 //! The tables, one file for each thing that the program does.
 
+mod again;
+mod close;
 mod handshake;
+mod ports;
+mod resets;

@@ -10,7 +10,7 @@ use crate::packet::{
 };
 
 use super::{
-    Tuple,
+    tables::Tuple,
     fill::HASH_KEY,
     setting::{Controller, FIRST_PORT, Family, GATEWAY_MAC, OUR_MAC, PORTS, Service},
 };

@@ -35,7 +35,8 @@ pub struct Timeouts {
     pub time_wait: u32,
 }
 
-const fn seconds(seconds: u64) -> u32 {
+/// Seconds as ticks.
+pub const fn seconds(seconds: u64) -> u32 {
     ticks_from_ns(seconds * 1_000_000_000)
 }
 

@@ -6,6 +6,7 @@ mod namespace;
 mod row;
 mod run;
 pub mod setting;
+mod strangers;
 mod tables;
 mod talk;
 
@@ -18,11 +19,9 @@ use lb_userspace::{
 };
 
 pub use conversation::Conversation;
-pub use fill::{HASH_KEY, TIMEOUTS};
-pub use namespace::index_of;
-pub use row::{Moved, Row};
-pub use run::{Ran, Verdict, run};
-pub use tables::{Entry, Tier, Tuple, tuple, without_direction};
+pub use fill::{TIMEOUTS, now_ns, seconds};
+pub use row::Row;
+pub use tables::{Entry, Tier, key_bytes};
 
 /// Tables that are large enough for most tests.
 pub const SMALL: Sizes = Sizes { flow_table: 256, half_open_table: 256, ipv4: true, ipv6: true };
@@ -64,7 +63,7 @@ impl Rig {
         namespace::ip(&lines);
         // What it changed belongs to a namespace that is about to go.
         let _restored_by_nobody = net::prepare_fib().expect("the loopback may be told to forward");
-        let interfaces = ["eth0", "eth1"].map(index_of);
+        let interfaces = ["eth0", "eth1"].map(namespace::index_of);
         let plane = DataPlane::load(sizes).unwrap_or_else(|error| panic!("the programs load: {error}"));
         let mut rig =
             Self { plane, settings: fill::settings(), interfaces, ingress: 0, collector: None };

@@ -6,9 +6,7 @@ use aya::{
     Pod,
     maps::{HashMap, MapData},
 };
-use lb_common::abi::{
-    self, Address, AddressV4, AddressV6, Endpoint, Flow, FlowKey, FlowMeta, StateWord, flow_flags,
-};
+use lb_common::abi::{self, Address, AddressV4, AddressV6, Endpoint, Flow, FlowKey, FlowMeta, StateWord};
 use lb_userspace::kernel::tables::{FamilyTables, Tables};
 
 pub use lb_userspace::kernel::collect::Tier;
@@ -93,6 +91,20 @@ pub fn key<A: Typed>((source, destination): Tuple) -> FlowKey<A> {
 pub fn tuple<A: Typed>(key: &FlowKey<A>) -> Tuple {
     let of = |address: A, port| SocketAddr::new(address.ip(), u16::from_be_bytes(port));
     (of(key.source, key.source_port), of(key.destination, key.destination_port))
+}
+
+/// The bytes of a tuple's key, as the ring of closed flows holds them.
+pub fn key_bytes((source, destination): Tuple) -> Vec<u8> {
+    let octets = |address: IpAddr| match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let mut bytes = octets(source.ip());
+    bytes.extend(octets(destination.ip()));
+    bytes.extend(source.port().to_be_bytes());
+    bytes.extend(destination.port().to_be_bytes());
+    bytes.extend(6_u32.to_ne_bytes());
+    bytes
 }
 
 fn table<A: Typed>(tables: &mut Tables, tier: Tier) -> &mut HashMap<MapData, FlowKey<A>, Flow<A>> {
@@ -180,9 +192,4 @@ impl Rig {
             Some(SocketAddr::V6(_)) => collect::<AddressV6>(self, tier, keys),
         }
     }
-}
-
-/// The same word without what tells the directions apart.
-pub fn without_direction(word: StateWord) -> StateWord {
-    word.without(flow_flags::REVERSE)
 }
