@@ -108,6 +108,7 @@ fn advance<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address>, 
     }
     if state == State::SynReceived
         && direction == Direction::Forward
+        && next != State::Closed
         && segment.acknowledgment != twin.next_sequence()
     {
         // Not the answer to the backend's SYN-ACK: somebody who has not seen it.
