@@ -4,4 +4,8 @@ mod again;
 mod close;
 mod handshake;
 mod ports;
+mod refusals;
 mod resets;
+mod spread;
+mod tiers;
+mod twins;
