@@ -1,5 +1,6 @@
 //! The tables, one file for each thing that the program does.
 
+mod adoption;
 mod again;
 mod close;
 mod handshake;
