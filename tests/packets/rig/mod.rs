@@ -3,6 +3,7 @@
 mod conversation;
 mod fill;
 mod namespace;
+mod pool;
 mod row;
 mod run;
 pub mod setting;
@@ -46,14 +47,15 @@ pub fn with(test: &str, sizes: Sizes, work: impl FnOnce(&mut Rig) + Send) {
     }
 }
 
-/// The same with the usual sizes, and the work done once for each family.
-pub fn each_family(test: &str, work: impl Fn(&mut Rig, setting::Family) + Send + Sync) {
-    with(test, SMALL, |rig| {
-        for family in setting::FAMILIES {
-            rig.ingress = 0;
-            work(rig, family);
-        }
-    });
+/// Does the work once for each family, with tables of the usual sizes that are empty in the beginning.
+pub fn each_family(test: &str, work: impl Fn(&mut Rig, setting::Family) + Send + 'static) {
+    if requirements::met(test, requirements::LAB) {
+        pool::run(move |rig| {
+            for family in setting::FAMILIES {
+                work(rig, family);
+            }
+        });
+    }
 }
 
 impl Rig {

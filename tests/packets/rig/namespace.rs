@@ -11,13 +11,18 @@ use std::{
 pub fn inside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            // SAFETY: no pointers are passed; only this thread changes its namespace.
-            let left = unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0;
-            assert!(left, "a network namespace can be made: {}", std::io::Error::last_os_error());
+            leave();
             work()
         });
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
+}
+
+/// Takes this thread to a new namespace.
+pub fn leave() {
+    // SAFETY: no pointers are passed; only this thread changes its namespace.
+    let left = unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0;
+    assert!(left, "a network namespace can be made: {}", std::io::Error::last_os_error());
 }
 
 /// Feeds lines to `ip -batch` in the namespace of this thread.
