@@ -3,7 +3,11 @@
 mod adoption;
 mod again;
 mod close;
+mod foreign;
+mod fragments;
 mod handshake;
+mod headers;
+mod malformed;
 mod ports;
 mod refusals;
 mod resets;
