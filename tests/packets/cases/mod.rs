@@ -2,7 +2,10 @@
 
 mod adoption;
 mod again;
+mod checksums;
 mod close;
+mod collector;
+mod figures;
 mod foreign;
 mod fragments;
 mod handshake;
@@ -14,3 +17,4 @@ mod resets;
 mod spread;
 mod tiers;
 mod twins;
+mod verifier;

@@ -19,7 +19,7 @@ use lb_userspace::{
     net,
 };
 
-pub use conversation::Conversation;
+pub use conversation::{Conversation, reset_for};
 pub use fill::{TIMEOUTS, now_ns, seconds};
 pub use row::Row;
 pub use tables::{Entry, Tier, key_bytes};
@@ -43,12 +43,15 @@ pub struct Rig {
 /// Runs a test in a namespace of its own, with tables of its own. Skips it where the machine does not permit that.
 pub fn with(test: &str, sizes: Sizes, work: impl FnOnce(&mut Rig) + Send) {
     if requirements::met(test, requirements::LAB) {
-        namespace::inside(|| work(&mut Rig::new(sizes)));
+        namespace::on_a_thread(|| {
+            let _namespace = namespace::Namespace::leave_for_a_new_one();
+            work(&mut Rig::new(sizes));
+        });
     }
 }
 
 /// Does the work once for each family, with tables of the usual sizes that are empty in the beginning.
-pub fn each_family(test: &str, work: impl Fn(&mut Rig, setting::Family) + Send + 'static) {
+pub fn each_family(test: &str, work: impl Fn(&mut Rig, setting::Family) + Send) {
     if requirements::met(test, requirements::LAB) {
         pool::run(move |rig| {
             for family in setting::FAMILIES {
