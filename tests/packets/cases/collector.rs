@@ -131,17 +131,14 @@ fn a_torn_pair_goes_without_the_stranger_in_its_twins_place() {
             let lone = pair(rig, family, port, (tier, Closed, 0), old);
             rig.remove(tier, lone.reverse_key());
             assert_eq!(rig.collect(tier, &[lone.forward_key()]), 1, "an entry without a twin");
-            let mut talk = pair(rig, family, port, (tier, Closed, 0), old);
-            let key = talk.forward_key();
-            talk.client.set_port(port);
-            rig.edit(tier, key, |entry| entry.meta.created = 1);
-            let mut entry = rig.get(tier, key).expect("it was just written");
-            entry.twin = talk.reverse_key();
-            rig.put(tier, talk.forward_key(), &entry);
-            let stranger = rig.occupy(tier, &talk, Closed, TIMEOUTS.closed + MARGIN);
-            assert_eq!(rig.collect(tier, &[talk.forward_key()]), 1, "an entry whose twin is a stranger's");
-            assert_eq!(rig.get(tier, talk.forward_key()), None, "it is gone");
-            rig.expect_untouched(&stranger);
+            let stranger = pair(rig, family, port, (tier, Closed, 0), old);
+            let before = rig.pair(&stranger, tier);
+            let lone = (SocketAddr::new(family.client(201), port), stranger.address());
+            rig.put(tier, lone, &before.forward);
+            assert_eq!(rig.collect(tier, &[lone]), 1, "an entry whose twin is a stranger's");
+            assert_eq!(rig.get(tier, lone), None, "it is gone");
+            let after = rig.pair(&stranger, tier);
+            assert_eq!((before.forward, before.reverse), (after.forward, after.reverse), "the stranger's pair");
         }
     });
 }
