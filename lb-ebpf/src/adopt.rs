@@ -25,7 +25,6 @@ use crate::{
     forward::Packet,
     maps, next_hop,
     pair::Tier,
-    reset,
     verdict::{Outcome, Verdict},
 };
 
@@ -48,7 +47,7 @@ pub fn packet<F: Family>(packet: &Packet<F>, service: &Service, attempt: u8) -> 
     admit::refuse_martians(packet)?;
     let backends = choose::count(service);
     if backends == 0 {
-        return reset::answer(packet, Counter::ResetNoBackend);
+        return Ok(Verdict::Answer(Counter::ResetNoBackend));
     }
     let candidates = if backends * 2 < ADOPTION_CANDIDATES { backends * 2 } else { ADOPTION_CANDIDATES };
     let draft = enter::draft::<F>()?;
@@ -74,7 +73,7 @@ pub fn packet<F: Family>(packet: &Packet<F>, service: &Service, attempt: u8) -> 
             enter::send(packet, guessing.draft)
         }
         GuessingEnd::NoNextHop => Err(Counter::DropNoNextHop),
-        GuessingEnd::Exhausted => reset::answer(packet, Counter::ResetNotAdopted),
+        GuessingEnd::Exhausted => Ok(Verdict::Answer(Counter::ResetNotAdopted)),
     }
 }
 
