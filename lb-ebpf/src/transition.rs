@@ -16,7 +16,6 @@ use crate::{
     forward::Packet,
     maps,
     pair::{self, Tier},
-    reset,
     verdict::Verdict,
 };
 
@@ -52,14 +51,15 @@ pub fn packet<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address
     }
     let backend_state =
         F::backends().get(u32::from(entry.backend())).map_or(backend_state::NONE, |b| b.state);
-    if word.has(flow_flags::RESET) {
-        return cut(packet, tier, entry, Counter::ResetByOperator);
+    let has_next_hop = backend_state == backend_state::ACTIVE;
+    if !has_next_hop && backend_state != backend_state::UNRESOLVED {
+        return Ok(cut(packet, tier, entry, Counter::ResetBackendGone));
     }
-    match backend_state {
-        backend_state::ACTIVE => {}
-        backend_state::UNRESOLVED if !from_client => {}
-        backend_state::UNRESOLVED => return Err(Counter::DropNoNextHop),
-        _ => return cut(packet, tier, entry, Counter::ResetBackendGone),
+    if word.has(flow_flags::RESET) {
+        return Ok(cut(packet, tier, entry, Counter::ResetByOperator));
+    }
+    if !has_next_hop && from_client {
+        return Err(Counter::DropNoNextHop);
     }
     advance(packet, tier, entry, word);
     Ok(Next::GoOn)
@@ -72,7 +72,7 @@ fn cut<F: Family>(
     tier: Tier,
     entry: Entry<F::Address>,
     reason: Counter,
-) -> Result<Next, Counter> {
+) -> Next {
     let word = entry.word();
     if word.state() != State::Closed {
         pair::set_state::<F>(
@@ -82,7 +82,7 @@ fn cut<F: Family>(
             word.with_state(State::Closed).with(flow_flags::RESET),
         );
     }
-    reset::answer(packet, reason).map(Next::Done)
+    Next::Done(Verdict::Answer(reason))
 }
 
 /// The TCP state after this packet.
@@ -108,6 +108,7 @@ fn advance<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address>, 
     }
     if state == State::SynReceived
         && direction == Direction::Forward
+        && next != State::Closed
         && segment.acknowledgment != twin.next_sequence()
     {
         // Not the answer to the backend's SYN-ACK: somebody who has not seen it.
