@@ -2,16 +2,14 @@
 
 use lb_common::{
     abi::link_flags::{CHECKSUM_FINISH, CHECKSUM_PARTIAL},
-    counters::Counter::{
-        self, ChecksumFinished, ChecksumPartial, FlowOpened, Forwarded, ResetNoBackend,
-    },
+    counters::Counter::{self, ChecksumFinished, ChecksumPartial, FlowOpened, Forwarded, ResetNoBackend},
 };
 
 use crate::{
     packet::{
-        Checksum, Packet, fold,
+        Checksum, Packet,
         flags::{ACK, PSH, SYN},
-        sum,
+        fold, sum,
     },
     rig::{
         Conversation, Rig, Row, each_family,
@@ -34,9 +32,9 @@ fn what_came_wrong_leaves_as_wrong() {
         for error in [1, 2, 0x100, 0x7fff, 0x8000, 0xfffe] {
             for checksum in [Checksum::Right, Checksum::Wrong(error)] {
                 let ip_error = if family == Family::V4 { error } else { 0 };
-                let up = Packet { checksum, ip_error, ..talk.client_says(ACK, b"payload") };
+                let up = Packet { ip_error, checksum, ..talk.client_says(ACK, b"payload") };
                 rig.forwards(&talk, &format!("up, {checksum:?}, IP by {error}"), &up, &[Forwarded]);
-                let down = Packet { checksum, ip_error, ..talk.backend_says(ACK, b"payload!") };
+                let down = Packet { ip_error, checksum, ..talk.backend_says(ACK, b"payload!") };
                 rig.returns(&talk, &format!("down, {checksum:?}, IP by {error}"), &down, &[Forwarded]);
             }
         }
@@ -59,11 +57,16 @@ fn unfinished(rig: &mut Rig, family: Family, flag: u16, leaves: Checksum, counte
         let up = Packet { checksum: Checksum::Unfinished, ..talk.client_says(ACK | PSH, &text(length)) };
         let output = Packet { checksum: leaves, ..talk.forwarded(&up) };
         rig.ingress = 0;
-        rig.check(&Row::transmitted(&format!("{what} up"), &up, &output, &[counter, Forwarded]).by_another_link());
+        rig.check(
+            &Row::transmitted(&format!("{what} up"), &up, &output, &[counter, Forwarded]).by_another_link(),
+        );
         let down = Packet { checksum: Checksum::Unfinished, ..talk.backend_says(ACK | PSH, &text(length)) };
         let output = Packet { checksum: leaves, ..talk.returned(&down) };
         rig.ingress = 1;
-        rig.check(&Row::transmitted(&format!("{what} down"), &down, &output, &[counter, Forwarded]).by_another_link());
+        rig.check(
+            &Row::transmitted(&format!("{what} down"), &down, &output, &[counter, Forwarded])
+                .by_another_link(),
+        );
         // On the same link there are whole ones too, right and wrong.
         for checksum in [Checksum::Right, Checksum::Wrong(77)] {
             let up = Packet { checksum, ..talk.client_says(ACK | PSH, &text(length)) };
@@ -144,12 +147,14 @@ fn a_whole_checksum_that_looks_unfinished_is_told_apart() {
 fn an_answer_to_an_unfinished_packet_is_unfinished() {
     each_family("an_answer_to_an_unfinished_packet_is_unfinished", |rig, family| {
         let mut talk = Conversation::new(family, Service::Empty, 55_400, FIRST);
-        for (flag, leaves, counter) in
-            [(CHECKSUM_PARTIAL, Checksum::Unfinished, ChecksumPartial), (CHECKSUM_FINISH, Checksum::Right, ChecksumFinished)]
-        {
+        for (flag, leaves, counter) in [
+            (CHECKSUM_PARTIAL, Checksum::Unfinished, ChecksumPartial),
+            (CHECKSUM_FINISH, Checksum::Right, ChecksumFinished),
+        ] {
             rig.set_link_flags(0, flag);
             for (flags, length) in [(SYN, 0), (ACK, 5), (ACK | PSH, 1400)] {
-                let packet = Packet { checksum: Checksum::Unfinished, ..talk.client_says(flags, &text(length)) };
+                let packet =
+                    Packet { checksum: Checksum::Unfinished, ..talk.client_says(flags, &text(length)) };
                 let answer = Packet { checksum: leaves, ..crate::rig::reset_for(&packet) };
                 rig.ingress = 0;
                 rig.check(&Row::transmitted("unfinished", &packet, &answer, &[counter, ResetNoBackend]));

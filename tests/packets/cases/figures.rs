@@ -25,7 +25,8 @@ fn bytes_and_packets_are_those_that_were_forwarded() {
         let mut talk = Conversation::new(family, Service::Api, 59_000, FIRST);
         rig.open(&mut talk);
         let start = rig.pair(&talk, Tier::Flows);
-        let (syn, ack) = (talk.clone().client_says(SYN, &[]).ip_length(), talk.clone().client_says(ACK, &[]).ip_length());
+        let (syn, ack) =
+            (talk.clone().client_says(SYN, &[]).ip_length(), talk.clone().client_says(ACK, &[]).ip_length());
         let sums = (start.forward.meta.packet_count(), start.forward.meta.bytes);
         assert_eq!(sums, (2, (syn + ack) as u64), "SYN and ACK");
         assert_eq!((start.reverse.meta.packet_count(), start.reverse.meta.bytes), (1, syn as u64), "SYN-ACK");
@@ -39,7 +40,11 @@ fn bytes_and_packets_are_those_that_were_forwarded() {
             down += packet.ip_length() as u64;
         }
         let pair = rig.expect(&talk, Tier::Flows, Established, 0);
-        assert_eq!((pair.forward.meta.packet_count(), pair.forward.meta.bytes), (6, up), "up, without padding");
+        assert_eq!(
+            (pair.forward.meta.packet_count(), pair.forward.meta.bytes),
+            (6, up),
+            "up, without padding"
+        );
         assert_eq!((pair.reverse.meta.packet_count(), pair.reverse.meta.bytes), (5, down), "down");
         assert_eq!(pair.forward.meta.created, start.forward.meta.created, "the beginning stays");
     });
@@ -94,12 +99,16 @@ fn last_seen_follows_each_direction_by_itself() {
         let after = rig.pair(&talk, Tier::Flows);
         let moved = after.forward.meta.last_seen.wrapping_sub(before.forward.meta.last_seen);
         assert!((9_000..1 << 31).contains(&moved), "the client's direction moved by {moved} ticks");
-        assert_eq!(after.reverse, before.reverse, "the backend's entry is written by the backend's packets alone");
+        assert_eq!(
+            after.reverse, before.reverse,
+            "the backend's entry is written by the backend's packets alone"
+        );
     });
 }
 
 fn ip(arguments: &str) {
-    let status = Command::new("ip").args(arguments.split_whitespace()).status().expect("iproute2 is installed");
+    let status =
+        Command::new("ip").args(arguments.split_whitespace()).status().expect("iproute2 is installed");
     assert!(status.success(), "ip {arguments}");
 }
 

@@ -90,7 +90,8 @@ impl Rig {
 fn difference(expected: &[u8], actual: &[u8]) -> String {
     let mut text = format!("expected {} bytes, got {}\n", expected.len(), actual.len());
     let line = |bytes: &[u8], at: usize| -> String {
-        bytes.iter().skip(at).take(16).map(|byte| format!("{byte:02x} ")).collect()
+        let shown: Vec<String> = bytes.iter().skip(at).take(16).map(|byte| format!("{byte:02x}")).collect();
+        shown.join(" ")
     };
     for at in (0..expected.len().max(actual.len())).step_by(16) {
         let (expected, actual) = (line(expected, at), line(actual, at));
