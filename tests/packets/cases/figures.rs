@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, process::Command};
 
 use lb_common::{
-    counters::Counter::{FlowOpened, Forwarded, NextHopFromFrame},
+    counters::Counter::{FlowEstablished, FlowOpened, FlowTableUncollected, Forwarded, NextHopFromFrame},
     tcp::State::{Established, SynSent},
 };
 
@@ -13,7 +13,7 @@ use crate::{
         flags::{ACK, FIN, SYN},
     },
     rig::{
-        Conversation, Rig, SMALL, Tier, each_family,
+        Conversation, Rig, SMALL, Tier, each_family, now_ns,
         setting::{FAMILIES, FIRST, Family, GATEWAY_MAC, Service},
         with,
     },
@@ -131,6 +131,29 @@ fn neighbour(rig: &mut Rig, family: Family) {
     rig.age(Tier::Flows, talk.reverse_key(), 200);
     let down = talk.backend_says(ACK, b"back again");
     rig.returns(&talk.by(0, GATEWAY_MAC), "the first one is back", &down, &[Forwarded]);
+}
+
+/// A connection for which the flow table has no room lives for hours in the lower tier.
+#[test]
+fn the_next_hop_follows_the_kernels_in_the_lower_tier_too() {
+    with("the_next_hop_follows_the_kernels_in_the_lower_tier_too", SMALL, |rig| {
+        for family in FAMILIES {
+            rig.set_collected(now_ns().wrapping_sub(3_610 * 1_000_000_000));
+            let mut talk = Conversation::new(family, Service::Api, 59_101, FIRST);
+            rig.syn_ack(&mut talk);
+            let ack = talk.client_says(ACK, &[]);
+            rig.forwards(&talk, "the ACK", &ack, &[FlowTableUncollected, FlowEstablished, Forwarded]);
+            ip(&format!(
+                "neigh replace {} lladdr 02:00:00:00:00:2f dev eth0 nud permanent",
+                family.gateway()
+            ));
+            rig.age(Tier::HalfOpen, talk.reverse_key(), 200);
+            let moved = talk.clone().by(0, [2, 0, 0, 0, 0, 0x2f]);
+            let down = talk.backend_says(ACK, b"where are you now?");
+            rig.returns(&moved, "after a while", &down, &[FlowTableUncollected, Forwarded]);
+            rig.expect(&moved, Tier::HalfOpen, Established, 0);
+        }
+    });
 }
 
 #[test]
