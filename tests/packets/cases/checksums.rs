@@ -101,7 +101,7 @@ fn on_other_links_every_checksum_is_taken_for_a_whole_one() {
         let up = Packet { checksum: Checksum::Unfinished, ..up };
         // It is as wrong as the sum over the rest of the segment.
         let bytes = up.bytes();
-        let field = u64::from(u16::from_be_bytes([bytes[up.tcp_at() + 16], bytes[up.tcp_at() + 17]]));
+        let field = u64::from(field(&up));
         let covered = sum(&bytes[up.tcp_at()..]) + up.pseudo_header_sum() - field;
         let error = fold(u64::from(!fold(field)) + u64::from(!fold(covered)));
         let as_wrong = Packet { checksum: Checksum::Wrong(error), ..up.clone() };
@@ -111,20 +111,23 @@ fn on_other_links_every_checksum_is_taken_for_a_whole_one() {
     });
 }
 
+/// The checksum field of a packet.
+fn field(packet: &Packet) -> u16 {
+    let (bytes, at) = (packet.bytes(), packet.tcp_at() + 16);
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
 /// Ends the payload so that the right checksum is the very sum of the pseudo-header.
 fn coincidence(packet: &Packet) -> Packet {
+    let mut packet = packet.clone();
+    let end = packet.payload.len() - 2;
+    packet.payload[end..].fill(0);
     let wanted = fold(packet.pseudo_header_sum());
-    let field = |packet: &Packet| {
-        let bytes = packet.bytes();
-        u16::from_be_bytes([bytes[packet.tcp_at() + 16], bytes[packet.tcp_at() + 17]])
-    };
-    let ended = |end: u16| {
-        let mut packet = packet.clone();
-        let length = packet.payload.len();
-        packet.payload[length - 2..].copy_from_slice(&end.to_be_bytes());
-        packet
-    };
-    (0..=u16::MAX).map(ended).find(|packet| field(packet) == wanted).expect("one of all ends makes the sum")
+    // The checksum is the complement of the sum, so it lacks what the end is to add.
+    let missing = fold(u64::from(field(&packet)) + u64::from(!wanted));
+    packet.payload[end..].copy_from_slice(&missing.to_be_bytes());
+    assert_eq!(field(&packet), wanted, "the right checksum looks unfinished");
+    packet
 }
 
 #[test]

@@ -31,7 +31,7 @@ const LIVES: [(State, u8, u32); 8] = [
 ];
 
 /// More than the ticks that may go by while a row is run.
-const MARGIN: u32 = 30;
+const MARGIN: u32 = 250;
 
 const TIERS: [Tier; 2] = [Tier::Flows, Tier::HalfOpen];
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, mem, net::SocketAddr, sync::Barrier, thread};
 
-use lb_common::tcp::State::SynSent;
+use lb_common::{counters::Counter, tcp::State::SynSent};
 
 use crate::{
     packet::flags::SYN,
@@ -14,10 +14,10 @@ use crate::{
 };
 
 /// Connections of each thread alone, and of both.
-const CONNECTIONS: u16 = 1_500;
+const CONNECTIONS: u16 = 1_000;
 
 /// Few enough that most first candidates are in use in the end, and enough that none is refused.
-const FEW_PORTS: u16 = 10_000;
+const FEW_PORTS: u16 = 7_000;
 
 /// The CPUs that this process may use.
 fn cpus() -> Vec<usize> {
@@ -80,7 +80,7 @@ fn race(rig: &mut Rig, family: Family) {
     });
 }
 
-fn check(rig: &mut Rig, family: Family) {
+fn check(rig: &mut Rig, family: Family, taken_over: usize) {
     let entries: HashMap<Tuple, Entry> = rig.all(family, Tier::HalfOpen).into_iter().collect();
     for (at, entry) in &entries {
         let twin = entries.get(&entry.twin).unwrap_or_else(|| panic!("{at:?} has a twin"));
@@ -88,18 +88,23 @@ fn check(rig: &mut Rig, family: Family) {
         assert_eq!(entry.word().state(), SynSent, "the state of {at:?}");
     }
     let flows = 3 * usize::from(CONNECTIONS);
+    let mut entered = 0;
     for host in [1, 2, 100] {
         for number in 0..CONNECTIONS {
-            let key = talk(family, host, number).forward_key();
-            assert!(entries.contains_key(&key), "the connection {key:?} was entered");
+            entered += usize::from(entries.contains_key(&talk(family, host, number).forward_key()));
         }
     }
-    assert_eq!(
-        entries.len(),
-        2 * flows,
-        "two entries for each of {flows} flows, so no reverse key serves two"
-    );
+    // A machine so busy that a handshake grew old meanwhile may have given it up for another.
+    assert_eq!(entered + taken_over, flows, "connections that were entered, and {taken_over} given up");
+    assert_eq!(entries.len(), 2 * entered, "two entries for each flow, so no reverse key serves two");
     assert_eq!(rig.all(family, Tier::Flows), [], "none is in the flow table");
+}
+
+/// Handshakes that were given up until now.
+fn taken_over(rig: &mut Rig) -> usize {
+    let counters = rig.counters();
+    let found = counters.iter().find(|(name, _)| *name == Counter::HalfOpenTakenOver.name());
+    usize::try_from(found.expect("the counter has a name").1).expect("a small number")
 }
 
 #[test]
@@ -108,8 +113,10 @@ fn two_cpus_never_give_one_port_twice() {
     with("two_cpus_never_give_one_port_twice", sizes, |rig| {
         rig.write_settings(|settings| settings.snat_port_count = FEW_PORTS);
         for family in FAMILIES {
+            let before = taken_over(rig);
             race(rig, family);
-            check(rig, family);
+            let taken_over = taken_over(rig) - before;
+            check(rig, family, taken_over);
         }
     });
 }

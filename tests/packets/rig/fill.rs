@@ -7,7 +7,7 @@ use lb_common::{
         AddressV4, AddressV6, Backend, Choice, Heartbeat, Link, Service as ServiceEntry, Settings,
         backend_state, policy, settings_flags,
     },
-    tick::ticks_from_ns,
+    tick::{Tick, ticks_from_ns},
 };
 use lb_userspace::kernel::Tables;
 use zerocopy::{FromBytes as _, IntoBytes as _};
@@ -80,9 +80,14 @@ pub fn settings() -> Settings {
 pub fn now_ns() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the structure is valid for writing.
-    let failed = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
     assert_eq!(failed, 0, "the clock can be read");
     now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
+/// The tick that it is now.
+pub fn now_tick() -> u32 {
+    Tick::from_ns(now_ns()).0
 }
 
 impl Rig {
