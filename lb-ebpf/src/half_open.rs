@@ -73,13 +73,18 @@ fn of_pair<F: Family>(
     entry.touch(&packet.segment, packet.now);
     let backend = F::backends().get(u32::from(entry.backend())).ok_or(Counter::DropInternal)?;
     let word = entry.word();
+    // Once a second is often enough to ask for the next hop, and for room where the flow table had none.
+    let again = (previous.0 ^ packet.now.0) >> next_hop::REFRESH_SHIFT != 0;
     let hop = match word.direction() {
         Direction::Forward => NextHop { mac: backend.mac, link: backend.link },
-        Direction::Reverse => entry.hop(),
+        Direction::Reverse => {
+            if again {
+                next_hop::refresh(packet, entry);
+            }
+            entry.hop()
+        }
     };
     let twin_key = entry.twin();
-    // Where the flow table had no room, once a second is often enough to ask again.
-    let again = (previous.0 ^ packet.now.0) >> next_hop::REFRESH_SHIFT != 0;
     if is_complete(word) && (!is_complete(before) || again) {
         promote::<F>(packet, &twin_key, entry, twin);
     }
@@ -90,8 +95,7 @@ fn of_pair<F: Family>(
 /// such would fill the table that never evicts.
 #[inline(always)]
 fn is_complete(word: StateWord) -> bool {
-    let connected =
-        matches!(word.state(), State::Established | State::ClientClosed | State::BackendClosed);
+    let connected = matches!(word.state(), State::Established | State::ClientClosed | State::BackendClosed);
     connected && !word.has(flow_flags::UNCONFIRMED)
 }
 

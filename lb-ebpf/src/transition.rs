@@ -67,12 +67,7 @@ pub fn packet<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address
 
 /// Answers with a RST and closes the flow; the other end is told when it speaks.
 #[inline(always)]
-fn cut<F: Family>(
-    packet: &Packet<F>,
-    tier: Tier,
-    entry: Entry<F::Address>,
-    reason: Counter,
-) -> Next {
+fn cut<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address>, reason: Counter) -> Next {
     let word = entry.word();
     if word.state() != State::Closed {
         pair::set_state::<F>(

@@ -2,16 +2,14 @@
 
 use lb_common::{
     abi::link_flags::{CHECKSUM_FINISH, CHECKSUM_PARTIAL},
-    counters::Counter::{
-        self, ChecksumFinished, ChecksumPartial, FlowOpened, Forwarded, ResetNoBackend,
-    },
+    counters::Counter::{self, ChecksumFinished, ChecksumPartial, FlowOpened, Forwarded, ResetNoBackend},
 };
 
 use crate::{
     packet::{
-        Checksum, Packet, fold,
+        Checksum, Packet,
         flags::{ACK, PSH, SYN},
-        sum,
+        fold, sum,
     },
     rig::{
         Conversation, Rig, Row, each_family,
@@ -34,9 +32,9 @@ fn what_came_wrong_leaves_as_wrong() {
         for error in [1, 2, 0x100, 0x7fff, 0x8000, 0xfffe] {
             for checksum in [Checksum::Right, Checksum::Wrong(error)] {
                 let ip_error = if family == Family::V4 { error } else { 0 };
-                let up = Packet { checksum, ip_error, ..talk.client_says(ACK, b"payload") };
+                let up = Packet { ip_error, checksum, ..talk.client_says(ACK, b"payload") };
                 rig.forwards(&talk, &format!("up, {checksum:?}, IP by {error}"), &up, &[Forwarded]);
-                let down = Packet { checksum, ip_error, ..talk.backend_says(ACK, b"payload!") };
+                let down = Packet { ip_error, checksum, ..talk.backend_says(ACK, b"payload!") };
                 rig.returns(&talk, &format!("down, {checksum:?}, IP by {error}"), &down, &[Forwarded]);
             }
         }
@@ -59,11 +57,16 @@ fn unfinished(rig: &mut Rig, family: Family, flag: u16, leaves: Checksum, counte
         let up = Packet { checksum: Checksum::Unfinished, ..talk.client_says(ACK | PSH, &text(length)) };
         let output = Packet { checksum: leaves, ..talk.forwarded(&up) };
         rig.ingress = 0;
-        rig.check(&Row::transmitted(&format!("{what} up"), &up, &output, &[counter, Forwarded]).by_another_link());
+        rig.check(
+            &Row::transmitted(&format!("{what} up"), &up, &output, &[counter, Forwarded]).by_another_link(),
+        );
         let down = Packet { checksum: Checksum::Unfinished, ..talk.backend_says(ACK | PSH, &text(length)) };
         let output = Packet { checksum: leaves, ..talk.returned(&down) };
         rig.ingress = 1;
-        rig.check(&Row::transmitted(&format!("{what} down"), &down, &output, &[counter, Forwarded]).by_another_link());
+        rig.check(
+            &Row::transmitted(&format!("{what} down"), &down, &output, &[counter, Forwarded])
+                .by_another_link(),
+        );
         // On the same link there are whole ones too, right and wrong.
         for checksum in [Checksum::Right, Checksum::Wrong(77)] {
             let up = Packet { checksum, ..talk.client_says(ACK | PSH, &text(length)) };
@@ -98,7 +101,7 @@ fn on_other_links_every_checksum_is_taken_for_a_whole_one() {
         let up = Packet { checksum: Checksum::Unfinished, ..up };
         // It is as wrong as the sum over the rest of the segment.
         let bytes = up.bytes();
-        let field = u64::from(u16::from_be_bytes([bytes[up.tcp_at() + 16], bytes[up.tcp_at() + 17]]));
+        let field = u64::from(field(&up));
         let covered = sum(&bytes[up.tcp_at()..]) + up.pseudo_header_sum() - field;
         let error = fold(u64::from(!fold(field)) + u64::from(!fold(covered)));
         let as_wrong = Packet { checksum: Checksum::Wrong(error), ..up.clone() };
@@ -108,20 +111,23 @@ fn on_other_links_every_checksum_is_taken_for_a_whole_one() {
     });
 }
 
+/// The checksum field of a packet.
+fn field(packet: &Packet) -> u16 {
+    let (bytes, at) = (packet.bytes(), packet.tcp_at() + 16);
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
 /// Ends the payload so that the right checksum is the very sum of the pseudo-header.
 fn coincidence(packet: &Packet) -> Packet {
+    let mut packet = packet.clone();
+    let end = packet.payload.len() - 2;
+    packet.payload[end..].fill(0);
     let wanted = fold(packet.pseudo_header_sum());
-    let field = |packet: &Packet| {
-        let bytes = packet.bytes();
-        u16::from_be_bytes([bytes[packet.tcp_at() + 16], bytes[packet.tcp_at() + 17]])
-    };
-    let ended = |end: u16| {
-        let mut packet = packet.clone();
-        let length = packet.payload.len();
-        packet.payload[length - 2..].copy_from_slice(&end.to_be_bytes());
-        packet
-    };
-    (0..=u16::MAX).map(ended).find(|packet| field(packet) == wanted).expect("one of all ends makes the sum")
+    // The checksum is the complement of the sum, so it lacks what the end is to add.
+    let missing = fold(u64::from(field(&packet)) + u64::from(!wanted));
+    packet.payload[end..].copy_from_slice(&missing.to_be_bytes());
+    assert_eq!(field(&packet), wanted, "the right checksum looks unfinished");
+    packet
 }
 
 #[test]
@@ -144,12 +150,14 @@ fn a_whole_checksum_that_looks_unfinished_is_told_apart() {
 fn an_answer_to_an_unfinished_packet_is_unfinished() {
     each_family("an_answer_to_an_unfinished_packet_is_unfinished", |rig, family| {
         let mut talk = Conversation::new(family, Service::Empty, 55_400, FIRST);
-        for (flag, leaves, counter) in
-            [(CHECKSUM_PARTIAL, Checksum::Unfinished, ChecksumPartial), (CHECKSUM_FINISH, Checksum::Right, ChecksumFinished)]
-        {
+        for (flag, leaves, counter) in [
+            (CHECKSUM_PARTIAL, Checksum::Unfinished, ChecksumPartial),
+            (CHECKSUM_FINISH, Checksum::Right, ChecksumFinished),
+        ] {
             rig.set_link_flags(0, flag);
             for (flags, length) in [(SYN, 0), (ACK, 5), (ACK | PSH, 1400)] {
-                let packet = Packet { checksum: Checksum::Unfinished, ..talk.client_says(flags, &text(length)) };
+                let packet =
+                    Packet { checksum: Checksum::Unfinished, ..talk.client_says(flags, &text(length)) };
                 let answer = Packet { checksum: leaves, ..crate::rig::reset_for(&packet) };
                 rig.ingress = 0;
                 rig.check(&Row::transmitted("unfinished", &packet, &answer, &[counter, ResetNoBackend]));

@@ -7,9 +7,7 @@ use lb_common::{
         StateWord,
         flow_flags::{BACKEND_CLOSED_FIRST, UNCONFIRMED},
     },
-    tcp::State::{
-        self, BackendClosed, ClientClosed, Closed, Dead, Established, SynReceived, SynSent,
-    },
+    tcp::State::{self, BackendClosed, ClientClosed, Closed, Dead, Established, SynReceived, SynSent},
 };
 
 use crate::{
@@ -33,12 +31,18 @@ const LIVES: [(State, u8, u32); 8] = [
 ];
 
 /// More than the ticks that may go by while a row is run.
-const MARGIN: u32 = 30;
+const MARGIN: u32 = 250;
 
 const TIERS: [Tier; 2] = [Tier::Flows, Tier::HalfOpen];
 
 /// A pair that is so many ticks old in each direction.
-fn pair(rig: &mut Rig, family: Family, port: u16, (tier, state, flags): (Tier, State, u8), ages: [u32; 2]) -> Conversation {
+fn pair(
+    rig: &mut Rig,
+    family: Family,
+    port: u16,
+    (tier, state, flags): (Tier, State, u8),
+    ages: [u32; 2],
+) -> Conversation {
     let mut talk = Conversation::new(family, Service::Api, port, FIRST);
     // The port of a stranger's pair on both sides, so that no two of them meet.
     talk.client = SocketAddr::new(family.client(200), port);
@@ -58,16 +62,20 @@ fn pairs_go_when_both_directions_have_been_silent_for_long_enough() {
         for tier in TIERS {
             for (state, flags, timeout) in LIVES {
                 let (young, old) = (timeout - MARGIN, timeout + MARGIN);
-                for (ages, over) in
-                    [([young, young], false), ([young, old], false), ([old, young], false), ([old, old], true)]
-                {
+                for (ages, over) in [
+                    ([young, young], false),
+                    ([young, old], false),
+                    ([old, young], false),
+                    ([old, old], true),
+                ] {
                     for asked in 0..3 {
                         port += 1;
                         let talk = pair(rig, family, port, (tier, state, flags), ages);
                         let keys = [talk.forward_key(), talk.reverse_key()];
                         // By either key or by both: it is one pair.
                         let asked = if asked == 2 { &keys[..] } else { &keys[asked..=asked] };
-                        let what = format!("{state:?} {flags:#x} in {tier:?}, {ages:?} ticks old, by {asked:?}");
+                        let what =
+                            format!("{state:?} {flags:#x} in {tier:?}, {ages:?} ticks old, by {asked:?}");
                         assert_eq!(rig.collect(tier, asked), u32::from(over), "{what}");
                         for at in keys {
                             assert_eq!(rig.get(tier, at).is_none(), over, "{what}: {at:?}");
@@ -138,7 +146,11 @@ fn a_torn_pair_goes_without_the_stranger_in_its_twins_place() {
             assert_eq!(rig.collect(tier, &[lone]), 1, "an entry whose twin is a stranger's");
             assert_eq!(rig.get(tier, lone), None, "it is gone");
             let after = rig.pair(&stranger, tier);
-            assert_eq!((before.forward, before.reverse), (after.forward, after.reverse), "the stranger's pair");
+            assert_eq!(
+                (before.forward, before.reverse),
+                (after.forward, after.reverse),
+                "the stranger's pair"
+            );
         }
     });
 }

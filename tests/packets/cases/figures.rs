@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, process::Command};
 
 use lb_common::{
-    counters::Counter::{FlowOpened, Forwarded, NextHopFromFrame},
+    counters::Counter::{FlowEstablished, FlowOpened, FlowTableUncollected, Forwarded, NextHopFromFrame},
     tcp::State::{Established, SynSent},
 };
 
@@ -13,7 +13,7 @@ use crate::{
         flags::{ACK, FIN, SYN},
     },
     rig::{
-        Conversation, Rig, SMALL, Tier, each_family,
+        Conversation, Rig, SMALL, Tier, each_family, now_ns,
         setting::{FAMILIES, FIRST, Family, GATEWAY_MAC, Service},
         with,
     },
@@ -25,7 +25,8 @@ fn bytes_and_packets_are_those_that_were_forwarded() {
         let mut talk = Conversation::new(family, Service::Api, 59_000, FIRST);
         rig.open(&mut talk);
         let start = rig.pair(&talk, Tier::Flows);
-        let (syn, ack) = (talk.clone().client_says(SYN, &[]).ip_length(), talk.clone().client_says(ACK, &[]).ip_length());
+        let (syn, ack) =
+            (talk.clone().client_says(SYN, &[]).ip_length(), talk.clone().client_says(ACK, &[]).ip_length());
         let sums = (start.forward.meta.packet_count(), start.forward.meta.bytes);
         assert_eq!(sums, (2, (syn + ack) as u64), "SYN and ACK");
         assert_eq!((start.reverse.meta.packet_count(), start.reverse.meta.bytes), (1, syn as u64), "SYN-ACK");
@@ -39,7 +40,11 @@ fn bytes_and_packets_are_those_that_were_forwarded() {
             down += packet.ip_length() as u64;
         }
         let pair = rig.expect(&talk, Tier::Flows, Established, 0);
-        assert_eq!((pair.forward.meta.packet_count(), pair.forward.meta.bytes), (6, up), "up, without padding");
+        assert_eq!(
+            (pair.forward.meta.packet_count(), pair.forward.meta.bytes),
+            (6, up),
+            "up, without padding"
+        );
         assert_eq!((pair.reverse.meta.packet_count(), pair.reverse.meta.bytes), (5, down), "down");
         assert_eq!(pair.forward.meta.created, start.forward.meta.created, "the beginning stays");
     });
@@ -94,12 +99,16 @@ fn last_seen_follows_each_direction_by_itself() {
         let after = rig.pair(&talk, Tier::Flows);
         let moved = after.forward.meta.last_seen.wrapping_sub(before.forward.meta.last_seen);
         assert!((9_000..1 << 31).contains(&moved), "the client's direction moved by {moved} ticks");
-        assert_eq!(after.reverse, before.reverse, "the backend's entry is written by the backend's packets alone");
+        assert_eq!(
+            after.reverse, before.reverse,
+            "the backend's entry is written by the backend's packets alone"
+        );
     });
 }
 
 fn ip(arguments: &str) {
-    let status = Command::new("ip").args(arguments.split_whitespace()).status().expect("iproute2 is installed");
+    let status =
+        Command::new("ip").args(arguments.split_whitespace()).status().expect("iproute2 is installed");
     assert!(status.success(), "ip {arguments}");
 }
 
@@ -122,6 +131,29 @@ fn neighbour(rig: &mut Rig, family: Family) {
     rig.age(Tier::Flows, talk.reverse_key(), 200);
     let down = talk.backend_says(ACK, b"back again");
     rig.returns(&talk.by(0, GATEWAY_MAC), "the first one is back", &down, &[Forwarded]);
+}
+
+/// A connection for which the flow table has no room lives for hours in the lower tier.
+#[test]
+fn the_next_hop_follows_the_kernels_in_the_lower_tier_too() {
+    with("the_next_hop_follows_the_kernels_in_the_lower_tier_too", SMALL, |rig| {
+        for family in FAMILIES {
+            rig.set_collected(now_ns().wrapping_sub(3_610 * 1_000_000_000));
+            let mut talk = Conversation::new(family, Service::Api, 59_101, FIRST);
+            rig.syn_ack(&mut talk);
+            let ack = talk.client_says(ACK, &[]);
+            rig.forwards(&talk, "the ACK", &ack, &[FlowTableUncollected, FlowEstablished, Forwarded]);
+            ip(&format!(
+                "neigh replace {} lladdr 02:00:00:00:00:2f dev eth0 nud permanent",
+                family.gateway()
+            ));
+            rig.age(Tier::HalfOpen, talk.reverse_key(), 200);
+            let moved = talk.clone().by(0, [2, 0, 0, 0, 0, 0x2f]);
+            let down = talk.backend_says(ACK, b"where are you now?");
+            rig.returns(&moved, "after a while", &down, &[FlowTableUncollected, Forwarded]);
+            rig.expect(&moved, Tier::HalfOpen, Established, 0);
+        }
+    });
 }
 
 #[test]

@@ -42,7 +42,10 @@ fn tcp_of_others_passes() {
             ),
             ("the same below the range", between(family, (backend, 6443), (family.snat(), FIRST_PORT - 1))),
             ("from another port of a backend", between(family, (backend, 22), (family.snat(), FIRST_PORT))),
-            ("from a backend to another address", between(family, (backend, 6443), (family.foreign(), FIRST_PORT))),
+            (
+                "from a backend to another address",
+                between(family, (backend, 6443), (family.foreign(), FIRST_PORT)),
+            ),
         ];
         for (what, packet) in rows {
             for flags in [SYN, SYN | ACK, ACK, RST] {
@@ -91,7 +94,9 @@ fn disguised(family: Family) -> Vec<(String, Vec<u8>)> {
         copy[..6].copy_from_slice(&group);
         frames.push((format!("to the group {group:x?}"), copy));
     }
-    for ether_type in [0x0000, 0x0026, 0x0806, 0x8035, 0x8100, 0x88a8, 0x8847, 0x8863, 0x8864, 0x88cc, 0xffff_u16] {
+    for ether_type in
+        [0x0000, 0x0026, 0x0806, 0x8035, 0x8100, 0x88a8, 0x8847, 0x8863, 0x8864, 0x88cc, 0xffff_u16]
+    {
         let mut copy = frame.clone();
         copy[12..14].copy_from_slice(&ether_type.to_be_bytes());
         frames.push((format!("EtherType {ether_type:#06x}"), copy));
@@ -128,34 +133,35 @@ fn frames_of_every_other_kind_pass() {
     });
 }
 
-/// Frames as hosts send them: each its name and its bytes from the EtherType on.
+/// Frames as hosts send them: each its name and its bytes behind the link-layer addresses.
 const KNOWN: [(&str, &[u8]); 5] = [
     (
         "an ARP request for the VIP",
         &[
-            0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 0x20, 192, 0, 2, 1, 0, 0, 0, 0, 0, 0, 192, 0, 2, 10,
+            0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 0x20, 192, 0, 2, 1, 0, 0, 0, 0, 0, 0, 192, 0,
+            2, 10,
         ],
     ),
     (
         "an echo request to the VIP",
         &[
-            0x08, 0x00, 0x45, 0, 0, 28, 0, 1, 0, 0, 64, 1, 0xf5, 0xd5, 198, 51, 100, 7, 192, 0, 2, 10, 8, 0, 0xf7,
-            0xfe, 0, 0, 0, 1,
+            0x08, 0x00, 0x45, 0, 0, 28, 0, 1, 0, 0, 64, 1, 0xf5, 0xd5, 198, 51, 100, 7, 192, 0, 2, 10, 8, 0,
+            0xf7, 0xfe, 0, 0, 0, 1,
         ],
     ),
     (
         "UDP to the VIP and a service's port",
         &[
-            0x08, 0x00, 0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17, 0, 0, 198, 51, 100, 7, 192, 0, 2, 10, 0x80, 0, 0x19, 0x2b,
-            0, 8, 0, 0,
+            0x08, 0x00, 0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17, 0, 0, 198, 51, 100, 7, 192, 0, 2, 10, 0x80, 0,
+            0x19, 0x2b, 0, 8, 0, 0,
         ],
     ),
     (
         "a neighbour solicitation to the IPv6 VIP",
         &[
-            0x86, 0xdd, 0x60, 0, 0, 0, 0, 24, 58, 255, 0x20, 0x01, 0x0d, 0xb8, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
-            0x20, 0x01, 0x0d, 0xb8, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 135, 0, 0, 0, 0, 0, 0, 0, 0x20, 0x01, 0x0d,
-            0xb8, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+            0x86, 0xdd, 0x60, 0, 0, 0, 0, 24, 58, 255, 0x20, 0x01, 0x0d, 0xb8, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0,
+            0, 1, 0x20, 0x01, 0x0d, 0xb8, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 135, 0, 0, 0, 0, 0, 0, 0,
+            0x20, 0x01, 0x0d, 0xb8, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
         ],
     ),
     ("a frame of nothing but its header", &[0x08, 0x00]),

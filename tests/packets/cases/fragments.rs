@@ -19,9 +19,7 @@ const HOP_BY_HOP: u8 = 0;
 /// A fragment of a packet: its offset in units of eight bytes, and whether more follow.
 fn fragment(packet: Packet, offset: u16, more: bool) -> Packet {
     match packet.source {
-        std::net::SocketAddr::V4(_) => {
-            Packet { fragment: u16::from(more) << 13 | offset, ..packet }
-        }
+        std::net::SocketAddr::V4(_) => Packet { fragment: u16::from(more) << 13 | offset, ..packet },
         std::net::SocketAddr::V6(_) => {
             let [high, low] = (offset << 3 | u16::from(more)).to_be_bytes();
             let mut extensions = packet.extensions.clone();
@@ -42,7 +40,8 @@ fn from_everybody(rig: &mut Rig, family: Family, what: &str, change: impl Fn(Pac
     for (who, packet) in packets {
         let what = format!("{what}: {who}");
         let packet = change(packet);
-        let row = if ours { Row::dropped(&what, &packet, &[DropFragment]) } else { Row::passed(&what, &packet) };
+        let row =
+            if ours { Row::dropped(&what, &packet, &[DropFragment]) } else { Row::passed(&what, &packet) };
         rig.check(&row);
     }
 }
@@ -52,9 +51,8 @@ fn first_fragments_of_ours_are_dropped() {
     each_family("first_fragments_of_ours_are_dropped", |rig, family| {
         from_everybody(rig, family, "the first of many", |packet| fragment(packet, 0, true), true);
         if family == Family::V6 {
-            let behind_options = |packet| {
-                fragment(Packet { extensions: vec![(HOP_BY_HOP, vec![0; 8])], ..packet }, 0, true)
-            };
+            let behind_options =
+                |packet| fragment(Packet { extensions: vec![(HOP_BY_HOP, vec![0; 8])], ..packet }, 0, true);
             from_everybody(rig, family, "behind options", behind_options, true);
             from_everybody(rig, family, "the first and last", |packet| fragment(packet, 0, false), true);
         } else {
@@ -91,7 +89,8 @@ fn first_fragments_of_others_pass() {
     each_family("first_fragments_of_others_pass", |rig, family| {
         let mut talk = Conversation::new(family, Service::Api, 53_202, FIRST);
         let syn = fragment(talk.client_says(SYN, &[]), 0, true);
-        let to = |address, port| Packet { destination: std::net::SocketAddr::new(address, port), ..syn.clone() };
+        let to =
+            |address, port| Packet { destination: std::net::SocketAddr::new(address, port), ..syn.clone() };
         for (what, packet) in [
             ("to another port", to(family.vip(), 22)),
             ("to another address", to(family.foreign(), 6443)),

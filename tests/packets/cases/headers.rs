@@ -41,7 +41,10 @@ fn variants(family: Family) -> Vec<(String, Packet)> {
     let base = Packet::new("[::]:0".parse().expect("an address"), "[::]:0".parse().expect("an address"), 0);
     let mut variants = Vec::new();
     for length in [1, 2, 5, 6, 26, 46] {
-        variants.push((format!("{length} bytes of padding"), Packet { padding: vec![0xa5; length], ..base.clone() }));
+        variants.push((
+            format!("{length} bytes of padding"),
+            Packet { padding: vec![0xa5; length], ..base.clone() },
+        ));
     }
     for class in [0, 3, 0xb8, 0xff] {
         variants.push((format!("class {class:#x}"), Packet { class, ..base.clone() }));
@@ -51,7 +54,8 @@ fn variants(family: Family) -> Vec<(String, Packet)> {
             for ip_options in ip_options() {
                 let what = format!("{} bytes of options", ip_options.len());
                 variants.push((what.clone(), Packet { ip_options: ip_options.clone(), ..base.clone() }));
-                variants.push((what + ", padded", Packet { ip_options, padding: vec![0xa5; 6], ..base.clone() }));
+                variants
+                    .push((what + ", padded", Packet { ip_options, padding: vec![0xa5; 6], ..base.clone() }));
             }
             variants.push(("fragments permitted".into(), Packet { fragment: 0, ..base.clone() }));
             variants.push(("the reserved flag".into(), Packet { fragment: 0x8000, ..base.clone() }));
@@ -77,7 +81,11 @@ fn variants(family: Family) -> Vec<(String, Packet)> {
 
 /// A packet with the variant's headers.
 fn dressed(packet: Packet, variant: &Packet, family: Family) -> Packet {
-    let fragment = if family == Family::V4 && variant.fragment != packet.fragment { variant.fragment } else { packet.fragment };
+    let fragment = if family == Family::V4 && variant.fragment != packet.fragment {
+        variant.fragment
+    } else {
+        packet.fragment
+    };
     Packet {
         padding: variant.padding.clone(),
         class: variant.class,

@@ -1,16 +1,17 @@
 //! Which tier a connection is in: a full flow table, one that nobody collects, and the way up.
 
 use lb_common::{
-    counters::Counter::{
-        FlowClosed, FlowEstablished, FlowTableFull, FlowTableUncollected, Forwarded,
-    },
+    counters::Counter::{self, FlowClosed, FlowEstablished, FlowTableFull, FlowTableUncollected, Forwarded},
     tcp::State::{Closed, Established},
 };
 
 use crate::{
-    packet::flags::{ACK, FIN, PSH},
+    packet::{
+        Packet,
+        flags::{ACK, FIN, PSH},
+    },
     rig::{
-        Conversation, Rig, SMALL, Tier, each_family, now_ns, seconds,
+        Conversation, Rig, Row, SMALL, Tier, each_family, now_ns, seconds,
         setting::{FAMILIES, FIRST, Service},
         with,
     },
@@ -20,20 +21,34 @@ use crate::{
 const A_WHILE: u32 = 70;
 
 /// Handshake, of which the last packet moves these counters.
-fn open_below(rig: &mut Rig, talk: &mut Conversation, why: lb_common::counters::Counter) {
+fn open_below(rig: &mut Rig, talk: &mut Conversation, why: Counter) {
     rig.syn_ack(talk);
     let ack = talk.client_says(ACK, &[]);
     rig.forwards(talk, "the end of the handshake", &ack, &[why, FlowEstablished, Forwarded]);
     rig.expect(talk, Tier::HalfOpen, Established, 0);
 }
 
-fn talk_and_close(rig: &mut Rig, talk: &mut Conversation) {
+/// A packet of a connection that stays below; once in a second it asks whether there is room.
+fn goes_on(rig: &mut Rig, talk: &Conversation, packet: &Packet, why: Counter, moved: &[Counter]) {
+    let up = packet.source == talk.client;
+    let (key, output) = if up {
+        (talk.forward_key(), talk.forwarded(packet))
+    } else {
+        (talk.reverse_key(), talk.returned(packet))
+    };
+    let last_seen = rig.get(Tier::HalfOpen, key).expect("the connection is below").meta.last_seen;
+    rig.ingress = 0;
+    let row = Row::transmitted("a packet below", packet, &output, moved);
+    rig.check(&Row { perhaps: Some((why, last_seen)), ..row });
+}
+
+fn talk_and_close(rig: &mut Rig, talk: &mut Conversation, why: Counter) {
     let question = talk.client_says(ACK | PSH, b"a question");
-    rig.forwards(talk, "data up", &question, &[Forwarded]);
+    goes_on(rig, talk, &question, why, &[Forwarded]);
     let answer = talk.backend_says(ACK | PSH, b"an answer");
-    rig.returns(talk, "data down", &answer, &[Forwarded]);
+    goes_on(rig, talk, &answer, why, &[Forwarded]);
     let fin = talk.backend_says(FIN | ACK, &[]);
-    rig.returns(talk, "the backend's FIN", &fin, &[Forwarded]);
+    goes_on(rig, talk, &fin, why, &[Forwarded]);
     let fin = talk.client_says(FIN | ACK, &[]);
     rig.forwards(talk, "the client's FIN", &fin, &[FlowClosed, Forwarded]);
     let flags = lb_common::abi::flow_flags::BACKEND_CLOSED_FIRST;
@@ -49,7 +64,7 @@ fn a_connection_works_though_the_flow_table_is_full() {
             rig.open(&mut first);
             let mut second = Conversation::new(family, Service::Api, 47_001, FIRST);
             open_below(rig, &mut second, FlowTableFull);
-            talk_and_close(rig, &mut second);
+            talk_and_close(rig, &mut second, FlowTableFull);
             rig.expect(&first, Tier::Flows, Established, 0);
         }
     });
@@ -70,7 +85,7 @@ fn a_connection_moves_up_when_there_is_room_again() {
             rig.expect(&second, Tier::HalfOpen, Established, 0);
             rig.remove(Tier::Flows, first.reverse_key());
             let data = second.client_says(ACK, b"at once");
-            rig.forwards(&second, "at once", &data, &[Forwarded]);
+            goes_on(rig, &second, &data, FlowTableFull, &[Forwarded]);
             rig.age(Tier::HalfOpen, second.forward_key(), A_WHILE);
             let data = second.client_says(ACK, b"room for one entry of the pair");
             rig.forwards(&second, "room for one", &data, &[FlowTableFull, Forwarded]);
@@ -90,7 +105,7 @@ fn without_a_collector_connections_stay_below() {
         rig.set_collected(now_ns().wrapping_sub(3_610 * 1_000_000_000));
         let mut talk = Conversation::new(family, Service::Api, 47_200, FIRST);
         open_below(rig, &mut talk, FlowTableUncollected);
-        talk_and_close(rig, &mut talk);
+        talk_and_close(rig, &mut talk, FlowTableUncollected);
         let mut talk = Conversation::new(family, Service::Api, 47_201, FIRST);
         open_below(rig, &mut talk, FlowTableUncollected);
         rig.set_collected(now_ns());

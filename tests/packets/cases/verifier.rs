@@ -14,7 +14,8 @@ fn the_verifier_has_room_to_spare() {
         let collector = plane.collector().expect("it is loaded").info();
         for (name, info) in [("xdplb", forwarder), ("collect", collector)] {
             let info = info.expect("the kernel tells about a program");
-            let count = info.verified_instruction_count().expect("the kernel tells the count, since Linux 5.16");
+            let count =
+                info.verified_instruction_count().expect("the kernel tells the count, since Linux 5.16");
             println!("{name}: {count} instructions verified");
             assert!(count < MOST_INSTRUCTIONS, "{name}: the verifier went through {count} instructions");
         }

@@ -7,10 +7,10 @@ use lb_common::{
         AddressV4, AddressV6, Backend, Choice, Heartbeat, Link, Service as ServiceEntry, Settings,
         backend_state, policy, settings_flags,
     },
-    limits::{MAGLEV_SLOTS, ROTATION_SLOTS},
-    tick::ticks_from_ns,
+    tick::{Tick, ticks_from_ns},
 };
 use lb_userspace::kernel::Tables;
+use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use super::{
     Rig,
@@ -80,9 +80,14 @@ pub fn settings() -> Settings {
 pub fn now_ns() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the structure is valid for writing.
-    let failed = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
     assert_eq!(failed, 0, "the clock can be read");
     now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
+/// The tick that it is now.
+pub fn now_tick() -> u32 {
+    Tick::from_ns(now_ns()).0
 }
 
 impl Rig {
@@ -147,13 +152,11 @@ impl Rig {
         slots: &[Controller],
         rotation: &[Controller],
     ) {
-        let mut choice = Box::new(Choice {
-            slot_count: u32::try_from(slots.len()).expect("a choice is short"),
-            rotation_count: u32::try_from(rotation.len()).expect("a choice is short"),
-            rotation: [0; ROTATION_SLOTS],
-            slots: [0; MAGLEV_SLOTS],
-            zero: 0,
-        });
+        // Too large for a stack.
+        let mut words = vec![0_u32; size_of::<Choice>() / size_of::<u32>()];
+        let choice = Choice::mut_from_bytes(words.as_mut_bytes()).expect("a choice is so many words");
+        choice.slot_count = u32::try_from(slots.len()).expect("a choice is short");
+        choice.rotation_count = u32::try_from(rotation.len()).expect("a choice is short");
         for (slot, controller) in choice.slots.iter_mut().zip(slots) {
             *slot = controller.id;
         }
@@ -161,7 +164,7 @@ impl Rig {
             *slot = controller.id;
         }
         let id = service.id(family).into();
-        self.plane.tables.set_choice(id, &choice).expect("a choice can be written");
+        self.plane.tables.set_choice(id, choice).expect("a choice can be written");
     }
 
     /// Writes a controller with this state.

@@ -21,8 +21,10 @@ use lb_userspace::{
 
 pub use conversation::{Conversation, reset_for};
 pub use fill::{TIMEOUTS, now_ns, seconds};
+pub use namespace::ip;
 pub use row::Row;
-pub use tables::{Entry, Tier, key_bytes};
+pub use run::{Verdict, run};
+pub use tables::{Entry, Tier, Tuple, key_bytes};
 
 /// Tables that are large enough for most tests.
 pub const SMALL: Sizes = Sizes { flow_table: 256, half_open_table: 256, ipv4: true, ipv6: true };
@@ -65,13 +67,12 @@ impl Rig {
     fn new(sizes: Sizes) -> Self {
         let mut lines = setting::links();
         lines.extend(setting::FAMILIES.into_iter().flat_map(setting::Family::layout));
-        namespace::ip(&lines);
+        ip(&lines);
         // What it changed belongs to a namespace that is about to go.
         let _restored_by_nobody = net::prepare_fib().expect("the loopback may be told to forward");
         let interfaces = ["eth0", "eth1"].map(namespace::index_of);
         let plane = DataPlane::load(sizes).unwrap_or_else(|error| panic!("the programs load: {error}"));
-        let mut rig =
-            Self { plane, settings: fill::settings(), interfaces, ingress: 0, collector: None };
+        let mut rig = Self { plane, settings: fill::settings(), interfaces, ingress: 0, collector: None };
         rig.fill();
         rig
     }

@@ -5,14 +5,9 @@ use std::net::SocketAddr;
 use lb_common::{
     abi::{FlowMeta, StateWord, flow_flags},
     tcp::State,
-    tick::Tick,
 };
 
-use super::{
-    Conversation, Entry, Rig, Tier,
-    fill::now_ns,
-    tables::Tuple,
-};
+use super::{Conversation, Entry, Rig, Tier, fill::now_tick, tables::Tuple};
 
 /// Somebody else's connection, which holds the port that a conversation would get.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +22,7 @@ impl Rig {
     pub fn occupy(&mut self, tier: Tier, talk: &Conversation, state: State, ticks: u32) -> Stranger {
         let client = SocketAddr::new(talk.family.client(200), talk.snat.port());
         let keys = [(client, talk.address()), talk.reverse_key()];
-        let seen = Tick::from_ns(now_ns()).0.wrapping_sub(ticks);
+        let seen = now_tick().wrapping_sub(ticks);
         let entry = |flags, twin| Entry {
             twin,
             meta: FlowMeta {
