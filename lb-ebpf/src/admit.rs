@@ -19,8 +19,9 @@ use crate::{
     verdict::Outcome,
 };
 
-/// Backends tried before a SYN is dropped for want of one whose link-layer address is known.
-const BACKEND_TRIES: u32 = 4;
+/// Backends tried before a SYN is dropped for want of one whose link-layer address is known: all of a control plane of
+/// five.
+const BACKEND_TRIES: u32 = 5;
 
 /// Admits a SYN.
 #[inline(never)]
@@ -60,7 +61,7 @@ fn usable_backend<F: Family>(packet: &Packet<F>, service: &Service, hash: u64) -
         return Ok(first);
     }
     for attempt in 1..BACKEND_TRIES {
-        let id = choose::alternative(service, hash, attempt);
+        let id = choose::other(service, hash, attempt, first);
         if is_usable::<F>(id) {
             return Ok(id);
         }

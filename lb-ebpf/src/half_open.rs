@@ -4,7 +4,7 @@ use lb_common::{
     abi::{Endpoint, FlowKey, NextHop, Service, StateWord, flow_flags},
     counters::Counter,
     tcp::{
-        Direction,
+        Direction, State,
         flags::{ACK, FIN, RST, SYN},
     },
     tick::TICK_SHIFT,
@@ -86,10 +86,13 @@ fn of_pair<F: Family>(
     nat::send_slowly::<F>(&packet.ctx, &packet.segment, &twin_key, hop, packet.settings)
 }
 
-/// Whether a pair belongs into the flow table.
+/// Whether a pair belongs into the flow table. One that is closed does not: it was refused or given up, and a flood of
+/// such would fill the table that never evicts.
 #[inline(always)]
 fn is_complete(word: StateWord) -> bool {
-    !word.state().is_half_open() && !word.has(flow_flags::UNCONFIRMED)
+    let connected =
+        matches!(word.state(), State::Established | State::ClientClosed | State::BackendClosed);
+    connected && !word.has(flow_flags::UNCONFIRMED)
 }
 
 /// Moves a pair to the flow table: inserted there, then deleted below.

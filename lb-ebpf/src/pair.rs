@@ -68,7 +68,8 @@ impl Tier {
     }
 }
 
-/// Gives both entries of a pair another state. Does nothing where the entry has changed meanwhile.
+/// Gives both entries of a pair another state. Does nothing where the entry has changed meanwhile, and leaves alone what
+/// somebody has claimed to delete it.
 #[inline(never)]
 pub fn set_state<F: Family>(
     tier: Tier,
@@ -76,15 +77,18 @@ pub fn set_state<F: Family>(
     entry: Entry<F::Address>,
     new: StateWord,
 ) -> bool {
-    if !entry.exchange(entry.word(), new) {
+    let old = entry.word();
+    if old.state() == State::Dead || !entry.exchange(old, new) {
         return false;
     }
     let twin_key = entry.twin_in_place();
     if let Some(twin) = tier.twin_of::<F>(key, twin_key) {
         let old = twin.word();
-        let side = old.flags() & flow_flags::REVERSE;
-        let flags = new.flags() & !flow_flags::REVERSE | side;
-        twin.exchange(old, StateWord::new(new.state(), flags, new.attempt(), new.service()));
+        if old.state() != State::Dead {
+            let side = old.flags() & flow_flags::REVERSE;
+            let flags = new.flags() & !flow_flags::REVERSE | side;
+            twin.exchange(old, StateWord::new(new.state(), flags, new.attempt(), new.service()));
+        }
     }
     if new.state() == State::Closed {
         maps::count(Counter::FlowClosed);

@@ -52,14 +52,15 @@ pub fn packet<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address
     }
     let backend_state =
         F::backends().get(u32::from(entry.backend())).map_or(backend_state::NONE, |b| b.state);
+    let has_next_hop = backend_state == backend_state::ACTIVE;
+    if !has_next_hop && backend_state != backend_state::UNRESOLVED {
+        return cut(packet, tier, entry, Counter::ResetBackendGone);
+    }
     if word.has(flow_flags::RESET) {
         return cut(packet, tier, entry, Counter::ResetByOperator);
     }
-    match backend_state {
-        backend_state::ACTIVE => {}
-        backend_state::UNRESOLVED if !from_client => {}
-        backend_state::UNRESOLVED => return Err(Counter::DropNoNextHop),
-        _ => return cut(packet, tier, entry, Counter::ResetBackendGone),
+    if !has_next_hop && from_client {
+        return Err(Counter::DropNoNextHop);
     }
     advance(packet, tier, entry, word);
     Ok(Next::GoOn)
@@ -108,6 +109,7 @@ fn advance<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address>, 
     }
     if state == State::SynReceived
         && direction == Direction::Forward
+        && next != State::Closed
         && segment.acknowledgment != twin.next_sequence()
     {
         // Not the answer to the backend's SYN-ACK: somebody who has not seen it.
