@@ -20,7 +20,8 @@ pub fn backend<F: Family>(packet: &Packet<F>, service: &Service, hash: u64) -> B
 /// The backend of a guess at a connection that was begun elsewhere: where its SYN led to, then the others in turn.
 #[inline(always)]
 pub fn guess(service: &Service, hash: u64, attempt: u32) -> BackendId {
-    let first = if service.policy == policy::SPREAD { alternative(service, hash, 0) } else { slot(service, hash) };
+    let first =
+        if service.policy == policy::SPREAD { alternative(service, hash, 0) } else { slot(service, hash) };
     if attempt == 0 { first } else { other(service, hash, attempt, first) }
 }
 

@@ -90,8 +90,7 @@ fn of_pair<F: Family>(
 /// such would fill the table that never evicts.
 #[inline(always)]
 fn is_complete(word: StateWord) -> bool {
-    let connected =
-        matches!(word.state(), State::Established | State::ClientClosed | State::BackendClosed);
+    let connected = matches!(word.state(), State::Established | State::ClientClosed | State::BackendClosed);
     connected && !word.has(flow_flags::UNCONFIRMED)
 }
 

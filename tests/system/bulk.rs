@@ -26,8 +26,15 @@ fn forwarded(agent: &Agent) -> Result<u64> {
     agent.json(&["counters"])?["forwarded"].as_u64().context("there is a counter `forwarded`")
 }
 
-/// One transfer; gives what was sent and received, the rate in Mbit/s, and the retransmissions.
-fn transfer(lab: &Lab, family: Family, back: bool) -> Result<(u64, u64, u64, u64)> {
+/// What iperf3 tells of a transfer.
+struct Told {
+    sent: u64,
+    received: u64,
+    sent_again: u64,
+    megabits_per_second: f64,
+}
+
+fn transfer(lab: &Lab, family: Family, back: bool) -> Result<Told> {
     let vip = lab.plan().vip(family).to_string();
     let [port, bytes, buffer] = [API.into(), BYTES, BUFFER].map(|number| number.to_string());
     let mut command = lab.namespace("client")?.command("iperf3")?;
@@ -36,13 +43,13 @@ fn transfer(lab: &Lab, family: Family, back: bool) -> Result<(u64, u64, u64, u64
     let output = command.output().context("cannot run iperf3")?;
     let report: Value = serde_json::from_slice(&output.stdout).context("iperf3 printed no JSON")?;
     ensure!(output.status.success(), "iperf3 failed: {}", report["error"]);
-    let figure = |side: &str, name: &str| report["end"][side][name].as_f64().unwrap_or(0.0) as u64;
-    Ok((
-        figure("sum_sent", "bytes"),
-        figure("sum_received", "bytes"),
-        figure("sum_received", "bits_per_second") / 1_000_000,
-        figure("sum_sent", "retransmits"),
-    ))
+    let (sent, received) = (&report["end"]["sum_sent"], &report["end"]["sum_received"]);
+    Ok(Told {
+        sent: sent["bytes"].as_u64().context("iperf3 tells what it sent")?,
+        received: received["bytes"].as_u64().context("iperf3 tells what it received")?,
+        sent_again: sent["retransmits"].as_u64().unwrap_or(0),
+        megabits_per_second: received["bits_per_second"].as_f64().unwrap_or(0.0) / 1e6,
+    })
 }
 
 /// Both directions by both families.
@@ -59,12 +66,14 @@ fn story(name: &str, lab: LabBuilder, mode: &'static str) -> Result<()> {
     for family in [Family::V4, Family::V6] {
         for back in [false, true] {
             let before = forwarded(&agent)?;
-            let (sent, received, rate, again) = transfer(&lab, family, back)?;
+            let told = transfer(&lab, family, back)?;
+            let (sent, received) = (told.sent, told.received);
             let packets = forwarded(&agent)? - before;
             let way = if back { "down" } else { "up" };
             println!(
                 "{name}: {family:?} {way}, {sent} bytes sent, {received} received, {packets} packets forwarded, \
-                 {again} sent again, {rate} Mbit/s"
+                 {} sent again, {:.0} Mbit/s",
+                told.sent_again, told.megabits_per_second
             );
             assert!(sent >= BYTES, "iperf3 sent what it was asked to: {sent}");
             let missing = sent - received;

@@ -6,8 +6,8 @@ use lb_common::{
         flow_flags::{ADOPTED, UNCONFIRMED},
     },
     counters::Counter::{
-        self, DropAdoptionRefused, DropNoNextHop, DropUnknownReset, FlowAdopted, FlowAdoptionConfirmed, Forwarded,
-        HalfOpenTorn, ResetNotAdopted,
+        self, DropAdoptionRefused, DropNoNextHop, DropUnknownReset, FlowAdopted, FlowAdoptionConfirmed,
+        Forwarded, HalfOpenTorn, ResetNotAdopted,
     },
     tcp::State::{ClientClosed, Closed, Established},
 };
@@ -107,10 +107,15 @@ fn a_wrong_guess_is_followed_by_the_next_and_at_last_by_a_reset() {
             let data = talk.clone().client_says(ACK, b"hello");
             let said = Conversation { client_next: talk.client_next + 5, ..talk.clone() };
             // Both backends with the first port, then both with the second.
-            for (attempt, (controller, port)) in [(FIRST, 0), (FOURTH, 0), (FIRST, 1), (FOURTH, 1)].into_iter().enumerate() {
+            for (attempt, (controller, port)) in
+                [(FIRST, 0), (FOURTH, 0), (FIRST, 1), (FOURTH, 1)].into_iter().enumerate()
+            {
                 let guess = said.clone().to(controller).with_candidate(port);
-                let moved: &[Counter] =
-                    if attempt == 0 { &[FlowAdopted, Forwarded] } else { &[HalfOpenTorn, FlowAdopted, Forwarded] };
+                let moved: &[Counter] = if attempt == 0 {
+                    &[FlowAdopted, Forwarded]
+                } else {
+                    &[HalfOpenTorn, FlowAdopted, Forwarded]
+                };
                 rig.forwards(&guess, &format!("guess {attempt}"), &data, moved);
                 let pair = rig.expect(&guess, Tier::HalfOpen, Established, GUESSED);
                 assert_eq!(usize::from(pair.forward.word().attempt()), attempt, "the number of the guess");

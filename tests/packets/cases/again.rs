@@ -2,7 +2,10 @@
 
 use lb_common::{
     abi::StateWord,
-    counters::Counter::{DropBeingCollected, FlowClosed, FlowEstablished, FlowOpened, FlowReopened, Forwarded, SynRetransmitted},
+    counters::Counter::{
+        DropBeingCollected, FlowClosed, FlowEstablished, FlowOpened, FlowReopened, Forwarded,
+        SynRetransmitted,
+    },
     tcp::State::{BackendClosed, Dead, Established, SynReceived, SynSent},
 };
 
@@ -104,7 +107,11 @@ fn say_everything(rig: &mut Rig, talk: &mut Conversation) {
 
 fn dead_in(rig: &mut Rig, family: Family, tier: Tier) {
     let mut talk = Conversation::new(family, Service::Api, 45_003, FIRST);
-    if tier == Tier::Flows { rig.open(&mut talk) } else { rig.syn_ack(&mut talk) }
+    if tier == Tier::Flows {
+        rig.open(&mut talk)
+    } else {
+        rig.syn_ack(&mut talk)
+    }
     kill(rig, tier, &talk);
     let before = rig.pair(&talk, tier);
     say_everything(rig, &mut talk);

@@ -32,7 +32,12 @@ fn the_client_closes_first() {
         assert_eq!(rig.closed(), [key_bytes(talk.reverse_key())], "the agent is told which flow it was");
         let last = talk.client_says(ACK, &[]);
         rig.forwards(&talk, "the last ACK", &last, &[Forwarded]);
-        rig.forwards(&talk, "the client's FIN once more", &Conversation::client_says(&mut talk.clone(), FIN | ACK, &[]), &[Forwarded]);
+        rig.forwards(
+            &talk,
+            "the client's FIN once more",
+            &Conversation::client_says(&mut talk.clone(), FIN | ACK, &[]),
+            &[Forwarded],
+        );
         rig.expect(&talk, Tier::Flows, Closed, 0);
     });
 }

@@ -1,6 +1,9 @@
 //! Three packets that make a connection, and the data that follows.
 
-use lb_common::{counters::Counter::{FlowEstablished, Forwarded}, tcp::State};
+use lb_common::{
+    counters::Counter::{FlowEstablished, Forwarded},
+    tcp::State,
+};
 
 use crate::{
     packet::flags::{ACK, PSH, SYN},
@@ -63,8 +66,7 @@ fn a_client_on_another_link_is_reached_by_a_redirect() {
         for controller in CONTROLLERS {
             rig.choose(family, Service::Api, &[controller]);
             let client = neighbour(family, 42_000 + controller.id);
-            let mut talk =
-                Conversation::of(client, family, Service::Api, controller).by(1, NEIGHBOUR_MAC);
+            let mut talk = Conversation::of(client, family, Service::Api, controller).by(1, NEIGHBOUR_MAC);
             rig.open(&mut talk);
             let answer = talk.backend_says(ACK, b"welcome");
             rig.returns(&talk, "down", &answer, &[Forwarded]);

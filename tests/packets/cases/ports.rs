@@ -61,9 +61,11 @@ fn a_port_that_is_in_use_makes_way_for_the_second_candidate() {
 #[test]
 fn a_port_in_the_backends_time_wait_is_kept_longer() {
     each_family("a_port_in_the_backends_time_wait_is_kept_longer", |rig, family| {
-        for (port, ticks, kept) in
-            [(46_100, TIMEOUTS.closed + 10, true), (46_101, TIMEOUTS.time_wait - 10, true), (46_102, TIMEOUTS.time_wait + 10, false)]
-        {
+        for (port, ticks, kept) in [
+            (46_100, TIMEOUTS.closed + 10, true),
+            (46_101, TIMEOUTS.time_wait - 10, true),
+            (46_102, TIMEOUTS.time_wait + 10, false),
+        ] {
             let mut talk = Conversation::new(family, Service::Api, port, FIRST);
             rig.occupy(Tier::Flows, &talk, Closed, ticks);
             rig.edit(Tier::Flows, talk.reverse_key(), |entry| {

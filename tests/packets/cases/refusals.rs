@@ -9,8 +9,8 @@ use lb_common::{
         flow_flags::RESET,
     },
     counters::Counter::{
-        DropMartianSource, DropNoNextHop, DropNoRoute, DropTtlExpired, DropUnknownReset, FlowClosed, FlowOpened,
-        Forwarded, ResetBackendGone, ResetByOperator, ResetNoBackend,
+        DropMartianSource, DropNoNextHop, DropNoRoute, DropTtlExpired, DropUnknownReset, FlowClosed,
+        FlowOpened, Forwarded, ResetBackendGone, ResetByOperator, ResetNoBackend,
     },
     tcp::State::{Closed, Established, SynSent},
 };
@@ -30,9 +30,14 @@ use crate::{
 fn a_service_without_a_backend_answers_with_a_reset() {
     each_family("a_service_without_a_backend_answers_with_a_reset", |rig, family| {
         let mut talk = Conversation::new(family, Service::Empty, 51_000, FIRST);
-        for (flags, payload) in
-            [(SYN, &b""[..]), (SYN, b"early"), (ACK, b""), (ACK | PSH, b"in the middle"), (FIN, b"x"), (FIN | ACK, b"")]
-        {
+        for (flags, payload) in [
+            (SYN, &b""[..]),
+            (SYN, b"early"),
+            (ACK, b""),
+            (ACK | PSH, b"in the middle"),
+            (FIN, b"x"),
+            (FIN | ACK, b""),
+        ] {
             let packet = talk.client_says(flags, payload);
             rig.answers(&talk, &format!("flags {flags:#x}"), &packet, &[ResetNoBackend]);
             let padded = Packet { padding: vec![0xee; 20], ..packet.clone() };
@@ -147,7 +152,13 @@ fn a_new_connection_avoids_backends_without_a_next_hop() {
 fn martians(family: Family) -> Vec<IpAddr> {
     let texts: &[&str] = match family {
         Family::V4 => &[
-            "0.0.0.0", "0.1.2.3", "127.0.0.1", "127.255.255.255", "224.0.0.1", "239.1.2.3", "240.0.0.1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "127.0.0.1",
+            "127.255.255.255",
+            "224.0.0.1",
+            "239.1.2.3",
+            "240.0.0.1",
             "255.255.255.255",
         ],
         Family::V6 => &["::", "::1", "ff02::1", "ff0e::1:2"],

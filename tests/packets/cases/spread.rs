@@ -55,6 +55,9 @@ fn first_connections_of_many_sources_are_spread_too() {
         for host in 1..=100 {
             hits[first_place(rig, SocketAddr::new(family.client(host), 50_000), family)] += 1;
         }
-        assert!(hits.iter().all(|hits| *hits >= 10), "of 100 first connections {hits:?} went to the backends");
+        assert!(
+            hits.iter().all(|hits| *hits >= 10),
+            "of 100 first connections {hits:?} went to the backends"
+        );
     });
 }

@@ -1,9 +1,7 @@
 //! Which tier a connection is in: a full flow table, one that nobody collects, and the way up.
 
 use lb_common::{
-    counters::Counter::{
-        FlowClosed, FlowEstablished, FlowTableFull, FlowTableUncollected, Forwarded,
-    },
+    counters::Counter::{FlowClosed, FlowEstablished, FlowTableFull, FlowTableUncollected, Forwarded},
     tcp::State::{Closed, Established},
 };
 

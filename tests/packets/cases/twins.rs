@@ -1,9 +1,7 @@
 //! Pairs that have come apart, and strangers' entries in the place of a twin: those are never changed nor deleted.
 
 use lb_common::{
-    counters::Counter::{
-        DropOrphanReply, FlowOpened, FlowReopened, Forwarded, HalfOpenTorn, PortCollision,
-    },
+    counters::Counter::{DropOrphanReply, FlowOpened, FlowReopened, Forwarded, HalfOpenTorn, PortCollision},
     tcp::State::{Closed, Established, SynReceived, SynSent},
 };
 

@@ -10,9 +10,9 @@ use crate::packet::{
 };
 
 use super::{
-    tables::Tuple,
     fill::HASH_KEY,
     setting::{Controller, FIRST_PORT, Family, GATEWAY_MAC, OUR_MAC, PORTS, Service},
+    tables::Tuple,
 };
 
 /// Maximum segment size, SACK permitted, a window scale: what a SYN carries.

@@ -65,8 +65,7 @@ impl Rig {
         let _restored_by_nobody = net::prepare_fib().expect("the loopback may be told to forward");
         let interfaces = ["eth0", "eth1"].map(namespace::index_of);
         let plane = DataPlane::load(sizes).unwrap_or_else(|error| panic!("the programs load: {error}"));
-        let mut rig =
-            Self { plane, settings: fill::settings(), interfaces, ingress: 0, collector: None };
+        let mut rig = Self { plane, settings: fill::settings(), interfaces, ingress: 0, collector: None };
         rig.fill();
         rig
     }

@@ -32,7 +32,11 @@ pub fn ip(lines: &[String]) {
     input.write_all((lines.join("\n") + "\n").as_bytes()).expect("ip reads its input");
     drop(input);
     let output = child.wait_with_output().expect("ip ends");
-    assert!(output.status.success(), "ip lays out the namespace: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "ip lays out the namespace: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// The kernel's number of an interface in the namespace of this thread.

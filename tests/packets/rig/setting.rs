@@ -168,7 +168,11 @@ impl Family {
     }
 
     fn prefixes(self) -> (u8, &'static str, &'static str) {
-        if self == Self::V4 { (24, "198.51.100.0/24", "198.18.0.0/15") } else { (64, "2001:db8:100::/64", "2001:db8:dead::/48") }
+        if self == Self::V4 {
+            (24, "198.51.100.0/24", "198.18.0.0/15")
+        } else {
+            (64, "2001:db8:100::/64", "2001:db8:dead::/48")
+        }
     }
 
     /// What `ip` is told of this family. eth1 is the second link.

@@ -8,11 +8,7 @@ use lb_common::{
     tick::Tick,
 };
 
-use super::{
-    Conversation, Entry, Rig, Tier,
-    fill::now_ns,
-    tables::Tuple,
-};
+use super::{Conversation, Entry, Rig, Tier, fill::now_ns, tables::Tuple};
 
 /// Somebody else's connection, which holds the port that a conversation would get.
 #[derive(Clone, Copy, Debug)]

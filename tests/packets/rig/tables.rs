@@ -11,7 +11,7 @@ use lb_userspace::kernel::tables::{FamilyTables, Tables};
 
 pub use lb_userspace::kernel::collect::Tier;
 
-use super::{setting::Family, Rig};
+use super::{Rig, setting::Family};
 
 /// Source and destination of a packet: the key of a flow entry.
 pub type Tuple = (SocketAddr, SocketAddr);

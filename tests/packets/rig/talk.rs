@@ -11,11 +11,7 @@ use crate::packet::{
     flags::{ACK, SYN},
 };
 
-use super::{
-    Conversation, Entry, Rig, Row, Tier,
-    conversation::reset_for,
-    row::Moved,
-};
+use super::{Conversation, Entry, Rig, Row, Tier, conversation::reset_for, row::Moved};
 
 /// The two entries of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +79,12 @@ impl Rig {
     pub fn open(&mut self, talk: &mut Conversation) {
         self.syn_ack(talk);
         let ack = talk.client_says(ACK, &[]);
-        self.forwards(talk, "the end of the handshake", &ack, &[Counter::FlowEstablished, Counter::Forwarded]);
+        self.forwards(
+            talk,
+            "the end of the handshake",
+            &ack,
+            &[Counter::FlowEstablished, Counter::Forwarded],
+        );
         self.expect(talk, Tier::Flows, State::Established, 0);
     }
 
@@ -115,9 +116,8 @@ impl Rig {
     /// The connection's two entries.
     #[track_caller]
     pub fn pair(&mut self, talk: &Conversation, tier: Tier) -> Pair {
-        let mut entry = |at| {
-            self.get(tier, at).unwrap_or_else(|| panic!("an entry for {at:?} is missing in {tier:?}"))
-        };
+        let mut entry =
+            |at| self.get(tier, at).unwrap_or_else(|| panic!("an entry for {at:?} is missing in {tier:?}"));
         Pair { forward: entry(talk.forward_key()), reverse: entry(talk.reverse_key()) }
     }
 
