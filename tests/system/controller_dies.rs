@@ -10,7 +10,7 @@ use lb_tests::{
 
 use crate::setting::{API, MANY, Setting};
 
-/// Every failure began before the status said `down`; connections from `noticed` on began after.
+/// Every failure began before the status said so; connections from `noticed` on began after.
 fn none_failed_after(report: &LoadReport, noticed: u64, story: &str) {
     let after = report.failed_from(noticed);
     println!(
@@ -18,7 +18,7 @@ fn none_failed_after(report: &LoadReport, noticed: u64, story: &str) {
         report.failed_numbers.len() - after,
         report.begun - noticed
     );
-    assert_eq!(after, 0, "no connection fails that begins after the status is down: {report:?}");
+    assert_eq!(after, 0, "no connection fails that begins after the probe noticed: {report:?}");
 }
 
 /// Whatever became of the victim's connections, those of the others answered to the end.
@@ -88,10 +88,11 @@ fn a_silent_host_gets_nothing_after_its_probe_noticed() -> Result<()> {
 }
 
 #[test]
-fn when_all_are_dead_the_first_to_return_serves_at_once() -> Result<()> {
-    if !requirements::met("when_all_are_dead_the_first_to_return_serves_at_once", LAB) {
+fn when_all_are_dead_the_status_says_so_and_the_first_to_return_serves() -> Result<()> {
+    if !requirements::met("when_all_are_dead_the_status_says_so_and_the_first_to_return_serves", LAB) {
         return Ok(());
     }
+    // When every process dies, the last good ones keep the traffic,
     let mut setting = Setting::usual()?;
     for controller in setting.lab.controllers() {
         setting.kill_server(&controller)?;
@@ -101,7 +102,7 @@ fn when_all_are_dead_the_first_to_return_serves_at_once() -> Result<()> {
         status["fail_open"].as_array().into_iter().flatten().filter_map(|s| s.as_str()).collect();
     assert!(open.contains(&"kubernetes-api"), "the status says that it fails open: {open:?}");
 
-    // It needs to convince no probe first: connections are let through to whoever was good last.
+    // and from the moment when the first is back and its probe has noticed, nobody is refused any more.
     setting.servers.push(Server::start(&setting.lab, "c1")?);
     let load = Load::start(&setting.lab, &LoadOptions::to(setting.lab.service(API)).rate(30))?;
     load.wait_until("connections to c1", |report| report.by("c1") > 5)?;
@@ -109,6 +110,6 @@ fn when_all_are_dead_the_first_to_return_serves_at_once() -> Result<()> {
     let up = load.by_now()?;
     load.wait_for_more(60)?;
     let report = load.stop()?;
-    none_failed_after(&report, up.begun, "all dead, c1 back");
+    none_failed_after(&report, up.begun, "all dead, then c1 back");
     Ok(())
 }
