@@ -25,7 +25,6 @@ use crate::{
     forward::Packet,
     maps, next_hop,
     pair::Tier,
-    reset,
     verdict::{Outcome, Verdict},
 };
 
@@ -48,7 +47,7 @@ pub fn packet<F: Family>(packet: &Packet<F>, service: &Service, attempt: u8) -> 
     admit::refuse_martians(packet)?;
     let backends = choose::count(service);
     if backends == 0 {
-        return reset::answer(packet, Counter::ResetNoBackend);
+        return Ok(Verdict::Answer(Counter::ResetNoBackend));
     }
     let candidates = if backends * 2 < ADOPTION_CANDIDATES { backends * 2 } else { ADOPTION_CANDIDATES };
     let draft = enter::draft::<F>()?;
@@ -74,7 +73,7 @@ pub fn packet<F: Family>(packet: &Packet<F>, service: &Service, attempt: u8) -> 
             enter::send(packet, guessing.draft)
         }
         GuessingEnd::NoNextHop => Err(Counter::DropNoNextHop),
-        GuessingEnd::Exhausted => reset::answer(packet, Counter::ResetNotAdopted),
+        GuessingEnd::Exhausted => Ok(Verdict::Answer(Counter::ResetNotAdopted)),
     }
 }
 
@@ -170,7 +169,7 @@ fn host_has_connection<F: Family>(packet: &Packet<F>) -> bool {
             packet.ctx.as_ptr(),
             &raw mut tuple,
             F::SOCKET_TUPLE,
-            BPF_F_CURRENT_NETNS as i64 as u64,
+            i64::from(BPF_F_CURRENT_NETNS) as u64,
             0,
         )
     };

@@ -143,7 +143,7 @@ impl<A: Address> Entry<A> {
 /// Whether two keys are the same, by words.
 #[inline(always)]
 pub fn same_key<A: Address>(a: &FlowKey<A>, b: &FlowKey<A>) -> bool {
-    const { assert!(size_of::<FlowKey<A>>() % 8 == 0 && align_of::<FlowKey<A>>() == 8) };
+    const { assert!(size_of::<FlowKey<A>>().is_multiple_of(8) && align_of::<FlowKey<A>>() == 8) };
     let (a, b) = ((&raw const *a).cast::<u64>(), (&raw const *b).cast::<u64>());
     let mut difference = 0;
     for word in 0..size_of::<FlowKey<A>>() / 8 {

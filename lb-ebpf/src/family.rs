@@ -371,13 +371,12 @@ impl Family for V6 {
 
     #[inline(always)]
     fn hash(secret: [u64; 2], key: &FlowKey<AddressV6>) -> u64 {
-        let [a, b, c, d] = key.source.words();
-        let [e, f, g, h] = key.destination.words();
+        let ([a, b, c, d], destination) = (key.source.words(), key.destination.words());
         FlowHasher::new(secret)
             .word(u64::from(a.to_le()) | u64::from(b.to_le()) << 32)
             .word(u64::from(c.to_le()) | u64::from(d.to_le()) << 32)
-            .word(u64::from(e.to_le()) | u64::from(f.to_le()) << 32)
-            .word(u64::from(g.to_le()) | u64::from(h.to_le()) << 32)
+            .word(u64::from(destination[0].to_le()) | u64::from(destination[1].to_le()) << 32)
+            .word(u64::from(destination[2].to_le()) | u64::from(destination[3].to_le()) << 32)
             .word(ports(key))
             .finish()
     }

@@ -3,6 +3,16 @@
 //! The way of a packet through `xdplb` is in `forward`; one file a step. Nothing here writes to a packet that is not
 //! ours: every step returns an `Outcome`, and the one match below turns it into an XDP action.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
+#![expect(
+    clippy::trivially_copy_pass_by_ref,
+    clippy::needless_borrows_for_generic_args,
+    reason = "what is passed by value lies on a stack of 512 bytes once more"
+)]
+#![expect(
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "the helpers take and return the C types that they were declared with; each cast has its bound beside it"
+)]
 
 #[cfg(not(target_arch = "bpf"))]
 fn main() {}
@@ -29,6 +39,8 @@ mod unfinished;
 mod verdict;
 
 mod programs {
+    #![expect(clippy::needless_pass_by_value, reason = "the macro `xdp` hands the context over by value")]
+
     use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
     use lb_common::counters::Counter;
 
@@ -42,16 +54,15 @@ mod programs {
                 maps::count(reason);
                 xdp_action::XDP_PASS
             }
-            Ok(Verdict::Transmit(link)) => match maps::transmit(&ctx, link) {
-                Some(action) => {
+            Ok(Verdict::Transmit(link)) => {
+                if let Some(action) = maps::transmit(&ctx, link) {
                     maps::count(Counter::Forwarded);
                     action
-                }
-                None => {
+                } else {
                     maps::count(Counter::DropNoNextHop);
                     xdp_action::XDP_DROP
                 }
-            },
+            }
             Ok(Verdict::Answer(reason)) => {
                 maps::count(reason);
                 xdp_action::XDP_TX

@@ -4,8 +4,8 @@
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{
-        BPF_FIB_LKUP_RET_BLACKHOLE, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_PROHIBIT,
-        BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNREACHABLE, bpf_fib_lookup,
+        BPF_FIB_LKUP_RET_BLACKHOLE, BPF_FIB_LKUP_RET_PROHIBIT, BPF_FIB_LKUP_RET_SUCCESS,
+        BPF_FIB_LKUP_RET_UNREACHABLE, bpf_fib_lookup,
     },
     helpers,
 };
@@ -82,7 +82,7 @@ fn look_up<F: Family>(packet: &Packet<F>, source: &F::Address, destination: &F::
         BPF_FIB_LKUP_RET_BLACKHOLE | BPF_FIB_LKUP_RET_UNREACHABLE | BPF_FIB_LKUP_RET_PROHIBIT => {
             Looked::NoRoute
         }
-        BPF_FIB_LKUP_RET_NO_NEIGH => Looked::Unknown,
+        // No neighbour, or a state of the kernel's that only its own forwarding would resolve.
         _ => Looked::Unknown,
     }
 }

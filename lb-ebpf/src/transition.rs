@@ -16,7 +16,6 @@ use crate::{
     forward::Packet,
     maps,
     pair::{self, Tier},
-    reset,
     verdict::Verdict,
 };
 
@@ -54,10 +53,10 @@ pub fn packet<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address
         F::backends().get(u32::from(entry.backend())).map_or(backend_state::NONE, |b| b.state);
     let has_next_hop = backend_state == backend_state::ACTIVE;
     if !has_next_hop && backend_state != backend_state::UNRESOLVED {
-        return cut(packet, tier, entry, Counter::ResetBackendGone);
+        return Ok(cut(packet, tier, entry, Counter::ResetBackendGone));
     }
     if word.has(flow_flags::RESET) {
-        return cut(packet, tier, entry, Counter::ResetByOperator);
+        return Ok(cut(packet, tier, entry, Counter::ResetByOperator));
     }
     if !has_next_hop && from_client {
         return Err(Counter::DropNoNextHop);
@@ -73,7 +72,7 @@ fn cut<F: Family>(
     tier: Tier,
     entry: Entry<F::Address>,
     reason: Counter,
-) -> Result<Next, Counter> {
+) -> Next {
     let word = entry.word();
     if word.state() != State::Closed {
         pair::set_state::<F>(
@@ -83,7 +82,7 @@ fn cut<F: Family>(
             word.with_state(State::Closed).with(flow_flags::RESET),
         );
     }
-    reset::answer(packet, reason).map(Next::Done)
+    Next::Done(Verdict::Answer(reason))
 }
 
 /// The TCP state after this packet.

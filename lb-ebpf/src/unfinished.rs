@@ -9,7 +9,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::{EbpfContext as _, btf_maps::PerCpuArray, helpers, macros::btf_map, programs::XdpContext};
 use lb_common::{
-    abi::link_flags,
+    abi::{Settings, link_flags, settings_flags},
     checksum::{fold, pseudo_header_tail},
     counters::Counter,
     wire::{PROTOCOL_TCP, TCP_HEADER, tcp_offset},
@@ -35,11 +35,25 @@ const CHUNK: usize = 512;
 const LONGEST: usize = 20 * CHUNK;
 
 #[btf_map]
-static CHECKSUM_SCRATCH: PerCpuArray<[u8; CHUNK], 1> = PerCpuArray::new();
+static CHECKSUM_SCRATCH: PerCpuArray<[u32; CHUNK / 4], 1> = PerCpuArray::new();
 
 /// Tells how the checksum of a packet is to be updated; finishes it first where nobody behind us would.
+#[inline(always)]
+pub fn checksum_of<F: Family>(
+    ctx: &XdpContext,
+    segment: &Segment<F::Address>,
+    settings: &Settings,
+) -> Result<Checksum, Counter> {
+    if settings.flags & settings_flags::UNFINISHED_CHECKSUMS == 0 {
+        Ok(Checksum::Complete)
+    } else {
+        classify::<F>(ctx, segment)
+    }
+}
+
+/// The same where there are links with such packets.
 #[inline(never)]
-pub fn classify<F: Family>(ctx: &XdpContext, segment: &Segment<F::Address>) -> Result<Checksum, Counter> {
+fn classify<F: Family>(ctx: &XdpContext, segment: &Segment<F::Address>) -> Result<Checksum, Counter> {
     let interface = ctx.ingress_ifindex() as u32;
     let flags = maps::link_of_interface(interface).and_then(maps::link).map_or(0, |link| link.flags);
     if flags & (link_flags::CHECKSUM_PARTIAL | link_flags::CHECKSUM_FINISH) == 0 {
@@ -77,7 +91,7 @@ pub fn classify<F: Family>(ctx: &XdpContext, segment: &Segment<F::Address>) -> R
 /// What the loop over the chunks carries along.
 struct Summing<'a> {
     ctx: &'a XdpContext,
-    scratch: *mut u8,
+    scratch: *mut u32,
     at: u32,
     left: u32,
     sum: u64,
@@ -86,7 +100,7 @@ struct Summing<'a> {
 /// The sum over the TCP header and its payload.
 #[inline(never)]
 fn sum_segment(ctx: &XdpContext, tcp_at: u32, length: u32) -> Option<u64> {
-    let scratch = CHECKSUM_SCRATCH.get_ptr_mut(0)?.cast::<u8>();
+    let scratch = CHECKSUM_SCRATCH.get_ptr_mut(0)?.cast::<u32>();
     let mut summing = Summing { ctx, scratch, at: tcp_at, left: length, sum: 0 };
     // SAFETY: the callback has the type that the helper wants, and the state outlives the call.
     unsafe {
@@ -116,7 +130,7 @@ extern "C" fn add_chunk(_index: u32, summing: *mut c_void) -> i64 {
 ///
 /// `scratch` points to `CHUNK` bytes that nobody else uses.
 #[inline(always)]
-unsafe fn sum_chunk(ctx: &XdpContext, scratch: *mut u8, offset: u32, take: u32) -> Option<u64> {
+unsafe fn sum_chunk(ctx: &XdpContext, scratch: *mut u32, offset: u32, take: u32) -> Option<u64> {
     // Opaque, because the verifier wants to see the bounds on the very register that the helpers get.
     let take = packet::opaque(take as usize) as u32;
     if take == 0 || take > CHUNK as u32 {
@@ -124,8 +138,8 @@ unsafe fn sum_chunk(ctx: &XdpContext, scratch: *mut u8, offset: u32, take: u32) 
     }
     // The word that the last bytes will not fill; the copy overwrites all the others.
     let last_word = take as usize & (CHUNK - 4);
-    // SAFETY: the offset is a multiple of four below the size of the scratch.
-    unsafe { scratch.add(last_word).cast::<u32>().write(0) };
+    // SAFETY: the offset is a multiple of four below the size of the scratch, which is a map's value and so aligned.
+    unsafe { scratch.add(last_word / 4).write(0) };
     // SAFETY: `take` bytes fit into the scratch.
     let copied = unsafe { helpers::bpf_xdp_load_bytes(ctx.as_ptr().cast(), offset, scratch.cast(), take) };
     if copied != 0 {

@@ -3,6 +3,7 @@
 mod conversation;
 mod fill;
 mod namespace;
+mod pool;
 mod row;
 mod run;
 pub mod setting;
@@ -18,7 +19,7 @@ use lb_userspace::{
     net,
 };
 
-pub use conversation::Conversation;
+pub use conversation::{Conversation, reset_for};
 pub use fill::{TIMEOUTS, now_ns, seconds};
 pub use row::Row;
 pub use tables::{Entry, Tier, key_bytes};
@@ -42,18 +43,22 @@ pub struct Rig {
 /// Runs a test in a namespace of its own, with tables of its own. Skips it where the machine does not permit that.
 pub fn with(test: &str, sizes: Sizes, work: impl FnOnce(&mut Rig) + Send) {
     if requirements::met(test, requirements::LAB) {
-        namespace::inside(|| work(&mut Rig::new(sizes)));
+        namespace::on_a_thread(|| {
+            let _namespace = namespace::Namespace::leave_for_a_new_one();
+            work(&mut Rig::new(sizes));
+        });
     }
 }
 
-/// The same with the usual sizes, and the work done once for each family.
-pub fn each_family(test: &str, work: impl Fn(&mut Rig, setting::Family) + Send + Sync) {
-    with(test, SMALL, |rig| {
-        for family in setting::FAMILIES {
-            rig.ingress = 0;
-            work(rig, family);
-        }
-    });
+/// Does the work once for each family, with tables of the usual sizes that are empty in the beginning.
+pub fn each_family(test: &str, work: impl Fn(&mut Rig, setting::Family) + Send) {
+    if requirements::met(test, requirements::LAB) {
+        pool::run(move |rig| {
+            for family in setting::FAMILIES {
+                work(rig, family);
+            }
+        });
+    }
 }
 
 impl Rig {

@@ -1,21 +1,37 @@
-//! A network namespace of the test's own: a thread that left the host's. It is gone with the thread, whatever the test
-//! does.
+//! Network namespaces of the tests' own. They are gone with the process, whatever the tests do.
 
 use std::{
-    io::Write,
+    fs::File,
+    io::{self, Write},
+    os::fd::AsRawFd,
     process::{Command, Stdio},
     thread,
 };
 
-/// Runs the work on a thread of its own in a new namespace.
-pub fn inside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+/// A network namespace, which lives as long as somebody is in it or holds this.
+pub struct Namespace(File);
+
+impl Namespace {
+    /// Takes this thread to a new namespace.
+    pub fn leave_for_a_new_one() -> Self {
+        // SAFETY: no pointers are passed; only this thread changes its namespace.
+        let left = unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0;
+        assert!(left, "a network namespace can be made: {}", io::Error::last_os_error());
+        Self(File::open("/proc/thread-self/ns/net").expect("a thread can name its namespace"))
+    }
+
+    /// Takes this thread there.
+    pub fn enter(&self) {
+        // SAFETY: the descriptor is open; only this thread changes its namespace.
+        let entered = unsafe { libc::setns(self.0.as_raw_fd(), libc::CLONE_NEWNET) } == 0;
+        assert!(entered, "a namespace can be entered: {}", io::Error::last_os_error());
+    }
+}
+
+/// Runs the work on a thread of its own, which may change its namespace.
+pub fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            // SAFETY: no pointers are passed; only this thread changes its namespace.
-            let left = unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0;
-            assert!(left, "a network namespace can be made: {}", std::io::Error::last_os_error());
-            work()
-        });
+        let thread = scope.spawn(work);
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
