@@ -11,7 +11,7 @@ use lb_common::{
 };
 
 use crate::{
-    admit, adopt,
+    admit, adopt, enter,
     entry::Entry,
     family::Family,
     forward::{self, Packet},
@@ -113,12 +113,7 @@ fn promote<F: Family>(
         return;
     }
     let key = &packet.segment.key;
-    if !Tier::Flows.insert_new::<F>(twin_key, twin.value()) {
-        maps::count(Counter::FlowTableFull);
-        return;
-    }
-    if !Tier::Flows.insert_new::<F>(key, entry.value()) {
-        Tier::Flows.remove::<F>(twin_key);
+    if !enter::promote::<F>(key, entry, twin_key, twin) {
         maps::count(Counter::FlowTableFull);
         return;
     }
@@ -129,8 +124,11 @@ fn promote<F: Family>(
 /// An entry whose twin the tier has overwritten: no flow any more.
 #[inline(always)]
 fn torn<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) -> Result<u8, Counter> {
-    maps::count(Counter::HalfOpenTorn);
     let word = entry.word();
+    if word.state() == State::Dead {
+        return Err(Counter::DropBeingCollected);
+    }
+    maps::count(Counter::HalfOpenTorn);
     Tier::HalfOpen.remove::<F>(&packet.segment.key);
     match word.direction() {
         Direction::Reverse => Err(Counter::DropOrphanReply),

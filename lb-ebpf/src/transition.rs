@@ -43,7 +43,7 @@ pub fn packet<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address
         return Err(Counter::DropBeingCollected);
     }
     if word.state() == State::Closed && from_client && flags & (SYN | ACK | RST) == SYN {
-        if !pair::delete::<F>(tier, &packet.segment.key, entry) {
+        if !pair::delete::<F>(tier, &packet.segment.key, entry, State::Closed) {
             return Err(Counter::DropBeingCollected);
         }
         maps::count(Counter::FlowReopened);
@@ -70,12 +70,7 @@ pub fn packet<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address
 fn cut<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address>, reason: Counter) -> Next {
     let word = entry.word();
     if word.state() != State::Closed {
-        pair::set_state::<F>(
-            tier,
-            &packet.segment.key,
-            entry,
-            word.with_state(State::Closed).with(flow_flags::RESET),
-        );
+        pair::cut::<F>(tier, &packet.segment.key, entry, word);
     }
     Next::Done(Verdict::Answer(reason))
 }
@@ -109,8 +104,7 @@ fn advance<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address>, 
         // Not the answer to the backend's SYN-ACK: somebody who has not seen it.
         return;
     }
-    let closed_first = if next == State::BackendClosed { flow_flags::BACKEND_CLOSED_FIRST } else { 0 };
-    if pair::set_state::<F>(tier, &segment.key, entry, word.with_state(next).with(closed_first))
+    if pair::advance::<F>(tier, &segment.key, entry, word, flags)
         && state.is_half_open()
         && next != State::Closed
         && next != State::SynReceived

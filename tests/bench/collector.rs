@@ -9,7 +9,8 @@ use anyhow::{Context as _, ensure};
 use aya::programs::{TestRun as _, TestRunOptions};
 use lb_common::{
     abi::{
-        AddressV4, BackendV4, Flow, FlowKeyV4, FlowMeta, Settings, StateWord, address_bit_v4, backend_state, flow_flags,
+        AddressV4, BackendV4, Flow, FlowKeyV4, FlowMeta, Settings, StateWord, address_bit_v4, backend_state,
+        flow_flags,
     },
     tcp::State,
     tick::{Tick, ns_from_ticks, ticks_from_ns},
@@ -27,10 +28,16 @@ const CLOSED: u32 = 1_000;
 /// Fills a table of its own, measures, and cleans up.
 pub fn measure(flows: u32) -> anyhow::Result<()> {
     let directory = std::env::temp_dir().join(format!("xlb-bench-{}", std::process::id()));
-    let result = PinDirectory::open(&directory).map_err(anyhow::Error::from).and_then(|pins| measure_in(&pins, flows));
+    let result =
+        PinDirectory::open(&directory).map_err(anyhow::Error::from).and_then(|pins| measure_in(&pins, flows));
     pins::remove_pins(&directory)?;
     // SAFETY: a path that this process has mounted; the string ends in a zero.
-    unsafe { libc::umount2(std::ffi::CString::new(directory.as_os_str().as_encoded_bytes())?.as_ptr(), libc::MNT_DETACH) };
+    unsafe {
+        libc::umount2(
+            std::ffi::CString::new(directory.as_os_str().as_encoded_bytes())?.as_ptr(),
+            libc::MNT_DETACH,
+        )
+    };
     std::fs::remove_dir(&directory)?;
     result
 }
@@ -44,7 +51,12 @@ fn measure_in(pins: &PinDirectory, flows: u32) -> anyhow::Result<()> {
     let begun = Instant::now();
     for number in 0..flows {
         let (key, forward, reverse) = pair(number);
-        plane.tables.v4.flows.insert(key, forward, 0).context("the table takes as many flows as it was made for")?;
+        plane
+            .tables
+            .v4
+            .flows
+            .insert(key, forward, 0)
+            .context("the table takes as many flows as it was made for")?;
         plane.tables.v4.flows.insert(forward.twin, reverse, 0)?;
     }
     println!("{flows} connections entered in {:.1} s", begun.elapsed().as_secs_f64());
@@ -76,12 +88,16 @@ fn measure_in(pins: &PinDirectory, flows: u32) -> anyhow::Result<()> {
 fn close_and_wait(plane: &mut DataPlane, pins: &PinDirectory, settings: &Settings) -> anyhow::Result<()> {
     for number in 0..CLOSED {
         let packet = reset_of(number);
-        plane.forwarder()?.test_run(TestRunOptions { data_in: Some(&packet), ..TestRunOptions::default() })?;
+        plane
+            .forwarder()?
+            .test_run(TestRunOptions { data_in: Some(&packet), ..TestRunOptions::default() })?;
     }
     let closed = Instant::now();
     let tables = FlowTables::open(pins.path())?;
     let is_closed = |number| {
-        tables.get(Tier::Flows, &pair(number).0).map(|flow| StateWord(flow.meta.state).state() == State::Closed)
+        tables
+            .get(Tier::Flows, &pair(number).0)
+            .map(|flow| StateWord(flow.meta.state).state() == State::Closed)
     };
     let timeout = Duration::from_nanos(ns_from_ticks(settings.closed_timeout));
     ensure!((0..CLOSED).all(|number| is_closed(number) == Some(true)), "every RST closes its flow");

@@ -108,15 +108,9 @@ fn say_everything(rig: &mut Rig, talk: &mut Conversation) {
 fn dead_in(rig: &mut Rig, family: Family, tier: Tier) {
     let mut talk = Conversation::new(family, Service::Api, 45_003, FIRST);
     if tier == Tier::Flows {
-<<<<<<< HEAD
         rig.open(&mut talk);
     } else {
         rig.syn_ack(&mut talk);
-=======
-        rig.open(&mut talk)
-    } else {
-        rig.syn_ack(&mut talk)
->>>>>>> wip-stories
     }
     kill(rig, tier, &talk);
     let before = rig.pair(&talk, tier);

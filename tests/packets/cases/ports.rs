@@ -69,11 +69,7 @@ fn a_port_in_the_backends_time_wait_is_kept_longer() {
     each_family("a_port_in_the_backends_time_wait_is_kept_longer", |rig, family| {
         for (port, ticks, kept) in [
             (46_100, TIMEOUTS.closed + 10, true),
-<<<<<<< HEAD
             (46_101, TIMEOUTS.time_wait - MARGIN, true),
-=======
-            (46_101, TIMEOUTS.time_wait - 10, true),
->>>>>>> wip-stories
             (46_102, TIMEOUTS.time_wait + 10, false),
         ] {
             let mut talk = Conversation::new(family, Service::Api, port, FIRST);

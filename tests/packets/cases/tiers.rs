@@ -1,11 +1,7 @@
 //! Which tier a connection is in: a full flow table, one that nobody collects, and the way up.
 
 use lb_common::{
-<<<<<<< HEAD
     counters::Counter::{self, FlowClosed, FlowEstablished, FlowTableFull, FlowTableUncollected, Forwarded},
-=======
-    counters::Counter::{FlowClosed, FlowEstablished, FlowTableFull, FlowTableUncollected, Forwarded},
->>>>>>> wip-stories
     tcp::State::{Closed, Established},
 };
 
