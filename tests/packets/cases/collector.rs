@@ -122,11 +122,23 @@ fn the_other_tier_and_unknown_keys_are_let_alone() {
 fn a_pair_that_another_has_claimed_is_left_to_him() {
     each_family("a_pair_that_another_has_claimed_is_left_to_him", |rig, family| {
         for (port, tier) in [(57_100, Tier::Flows), (57_101, Tier::HalfOpen)] {
-            let talk = pair(rig, family, port, (tier, Dead, 0), [TIMEOUTS.established; 2]);
+            let talk = pair(rig, family, port, (tier, Dead, 0), [0; 2]);
             for at in [talk.forward_key(), talk.reverse_key()] {
                 assert_eq!(rig.collect(tier, &[at]), 0, "it is claimed already");
             }
             rig.pair(&talk, tier);
+        }
+    });
+}
+
+#[test]
+fn what_a_claimer_has_left_behind_goes() {
+    each_family("what_a_claimer_has_left_behind_goes", |rig, family| {
+        for (port, tier) in [(57_110, Tier::Flows), (57_111, Tier::HalfOpen)] {
+            let talk = pair(rig, family, port, (tier, Dead, 0), [TIMEOUTS.closed + MARGIN; 2]);
+            for at in [talk.forward_key(), talk.reverse_key()] {
+                assert_eq!(rig.collect(tier, &[at]), 1, "its claimer needed microseconds and has failed");
+            }
         }
     });
 }
