@@ -53,11 +53,17 @@ pub const PORT_CANDIDATES: u32 = 24;
 /// Guesses for a connection that is adopted in the middle: backends times first ports.
 pub const ADOPTION_CANDIDATES: u32 = 8;
 
-/// The least number of SNAT ports. Two thirds of the kernel's own ephemeral range.
-pub const MIN_SNAT_PORTS: u32 = 20_000;
+/// The least number of SNAT ports: room for [`PORT_CANDIDATES`] distinct ones, and for the connections of a small
+/// cluster to one controller. What a storm of reconnects wants is [`ENOUGH_SNAT_PORTS`].
+pub const MIN_SNAT_PORTS: u32 = 4096;
 
-/// Bytes of the ring that tells the agent of closed flows: a power of two and of pages. 64 KiB hold 1,024 closes of
-/// IPv6 between two looks of the agent; what does not fit is found by the next walk.
+/// With fewer SNAT ports than this the operator is warned: two thirds of the kernel's own ephemeral range, what a
+/// proxy in this place would have.
+pub const ENOUGH_SNAT_PORTS: u32 = 20_000;
+
+/// Bytes of the ring that tells the agent of closed flows: a power of two and of pages. 256 KiB hold 4,681 closes of
+/// IPv6 (a key of 40 bytes with the ring's header of 8, rounded up to 8) between two looks of the agent; what does not
+/// fit is found by the next walk.
 pub const CLOSED_RING_BYTES: usize = 1 << 18;
 
 /// The kernel's element header of a hash table entry, in bytes.

@@ -34,7 +34,7 @@ impl PortRange {
 mod tests {
     extern crate std;
     use super::*;
-    use crate::limits::PORT_CANDIDATES;
+    use crate::limits::{MIN_SNAT_PORTS, PORT_CANDIDATES};
     use proptest::prelude::*;
     use std::collections::HashSet;
     use std::vec;
@@ -43,7 +43,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn candidates_are_distinct_and_in_range(hash in any::<u64>(), count in 20_000u16..50_000) {
+        fn candidates_are_distinct_and_in_range(hash in any::<u64>(), count in MIN_SNAT_PORTS as u16..50_000) {
             let range = PortRange { first: 10_000, count };
             let ports: HashSet<u16> = (0..PORT_CANDIDATES).map(|i| range.candidate(hash, i)).collect();
             prop_assert_eq!(ports.len(), PORT_CANDIDATES as usize);

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::{Agent, attaching::shown_of, catalog::Catalog, clock, collector::Census, flows};
+use super::{Agent, attaching::shown_of, catalog::Catalog, census::Census, clock, flows};
 use crate::{
     config::{self, Probe},
     control::{
@@ -62,7 +62,7 @@ impl Agent {
                 capacity: self.capacity(self.sizes.half_open_table),
             },
             totals: Totals::default(),
-            warnings: self.notes.clone(),
+            warnings: self.warnings(),
         }
     }
 
@@ -160,20 +160,15 @@ impl Agent {
         self.known(filter.backend.as_deref())?;
         let marked = flows::reset(&self.flow_tables, &self.names(), filter)
             .map_err(|error| ApiError::failed(format!("the flow tables cannot be walked: {error}")))?;
-        let words = format!(
-            "{marked} {} reset with the next packet",
-            if marked == 1 { "flow is" } else { "flows are" }
-        );
-        Ok(if marked == 0 { Done::unchanged("no flow matches") } else { Done::changed(words) })
+        let words = flows::reset_words(marked);
+        Ok(if marked == 0 { Done::unchanged(words) } else { Done::changed(words) })
     }
 
     /// Refuses a name that no backend has.
     fn known(&self, name: Option<&str>) -> Result<(), ApiError> {
         match name {
             Some(name) if !self.state.ids().iter().any(|assignment| assignment.name == name) => {
-                Err(ApiError::not_found(format!(
-                    "no backend is called {name}: `xdplb backend list` shows the names"
-                )))
+                Err(ApiError::not_found(flows::unknown_words(name)))
             }
             _ => Ok(()),
         }
@@ -185,24 +180,24 @@ impl Agent {
             let _gone = reply.send(Err(error));
             return;
         }
-        self.idle_waits.push((backend.name, reply));
+        self.idle_waits.push((backend.name, Instant::now(), reply));
         let _ended = self.collector.send(super::collector::Message::Walk);
     }
 
     /// Answers those whose wait is over, by a walk that was begun after they asked.
     pub(super) fn answer_idle_waits(&mut self, census: &Census) {
         let waits = std::mem::take(&mut self.idle_waits);
-        for (name, reply) in waits {
+        for (name, since, reply) in waits {
             let ids = self.state.ids().iter().filter(|assignment| assignment.name == name);
             let flows: u64 =
                 ids.map(|assignment| census.flows.get(&assignment.id).copied().unwrap_or(0)).sum();
             if reply.is_closed() {
                 continue;
             }
-            if flows == 0 {
+            if flows == 0 && census.is_since(since) {
                 let _gone = reply.send(Ok(Done::changed(format!("{name} holds no flow"))));
             } else {
-                self.idle_waits.push((name, reply));
+                self.idle_waits.push((name, since, reply));
             }
         }
     }

@@ -5,10 +5,12 @@ use std::{fs, io, os::fd::AsFd, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{control::types::Status, kernel::syscall, tables::ids::BackendIds};
+use crate::{
+    control::types::Status,
+    kernel::{pins::CATALOG, syscall},
+    tables::ids::BackendIds,
+};
 
-/// The pin, beside the tables.
-const PIN: &str = "catalog";
 /// The smallest room for it, in bytes.
 const SMALLEST: usize = 64 << 10;
 /// Bytes before the text: its length.
@@ -27,7 +29,7 @@ impl Catalog {
     /// Writes it into its pinned map, which is made anew where it has become too small.
     pub fn store(&self, directory: &Path) -> io::Result<()> {
         let text = serde_json::to_vec(self)?;
-        let path = directory.join(PIN);
+        let path = directory.join(CATALOG);
         let room = value_size(&path).unwrap_or(0);
         let needed = HEADER + text.len();
         let (map, room) = if needed <= room {
@@ -49,7 +51,7 @@ impl Catalog {
 
     /// Reads it, where there is one.
     pub fn load(directory: &Path) -> Option<Self> {
-        let path = directory.join(PIN);
+        let path = directory.join(CATALOG);
         let mut value = vec![0; value_size(&path)?];
         let map = syscall::open_pinned(&path).ok()?;
         syscall::lookup(map.as_fd(), &0u32.to_ne_bytes(), &mut value).ok()?;

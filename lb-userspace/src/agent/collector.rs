@@ -6,7 +6,7 @@
 //! a ring, and they are collected when they are due.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::VecDeque,
     io,
     os::fd::OwnedFd,
     path::PathBuf,
@@ -19,16 +19,18 @@ use std::{
 };
 
 use lb_common::{
-    abi::{Address, AddressV4, AddressV6, BackendId, Flow, FlowKeyV4, FlowKeyV6, Settings, StateWord},
-    tcp::{Direction, State},
+    abi::{AddressV4, AddressV6, FlowKeyV4, FlowKeyV6, Settings, StateWord},
     tick::{Tick, ns_from_ticks},
 };
 use tokio::sync::watch;
 
-use super::clock;
+use super::{
+    census::{Census, Standard},
+    clock,
+};
 use crate::kernel::{
     self,
-    batch::{FlowTables, Walk, WalkFamily},
+    batch::{FlowTables, Walk},
     collect::{Collector, Tier},
     tables::ClosedFlows,
 };
@@ -41,39 +43,6 @@ const SHORTEST_ROUND: Duration = Duration::from_secs(2);
 
 /// How often the ring of closed flows is looked at.
 const RING_INTERVAL: Duration = Duration::from_millis(500);
-
-/// What a walk counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Census {
-    /// Live connections of each backend: not closed yet.
-    pub flows: BTreeMap<BackendId, u64>,
-    /// The backends that any entry still names.
-    pub held: BTreeSet<BackendId>,
-    /// Connections in the flow tables.
-    pub flow_table_used: u64,
-    /// Connections in the half-open tiers.
-    pub half_open_used: u64,
-    /// When the walk ended, `CLOCK_MONOTONIC`, nanoseconds.
-    pub at_ns: u64,
-}
-
-impl Census {
-    /// Takes one entry into account.
-    fn count<A: Address>(&mut self, tier: Tier, flow: &Flow<A>) {
-        let word = StateWord(flow.meta.state);
-        self.held.insert(flow.meta.backend);
-        if word.direction() == Direction::Reverse {
-            return;
-        }
-        match tier {
-            Tier::Flows => self.flow_table_used += 1,
-            Tier::HalfOpen => self.half_open_used += 1,
-        }
-        if !matches!(word.state(), State::Closed | State::Dead) {
-            *self.flows.entry(flow.meta.backend).or_default() += 1;
-        }
-    }
-}
 
 /// A message to the thread. It ends when the sender is dropped.
 pub enum Message {
@@ -141,6 +110,8 @@ impl Thread {
     fn run(mut self) {
         while !self.stopped {
             let begun = Instant::now();
+            // Whoever asks from here on gets a walk that begins after the question.
+            self.hurry = false;
             let worked = match self.walk_all() {
                 Ok(worked) => worked,
                 Err(error) => {
@@ -149,7 +120,6 @@ impl Thread {
                 }
             };
             let round = SHORTEST_ROUND.max(worked * PACE);
-            self.hurry = false;
             while !self.stopped && !self.hurry && begun.elapsed() < round {
                 self.wait(RING_INTERVAL.min(round));
                 self.look_at_closed();
@@ -169,7 +139,7 @@ impl Thread {
 
     /// Walks all tables and tells what it counted; the time it worked.
     fn walk_all(&mut self) -> io::Result<Duration> {
-        let mut census = Census::default();
+        let mut census = Census::begin();
         let mut worked = Duration::ZERO;
         for tier in [Tier::Flows, Tier::HalfOpen] {
             worked += self.walk::<AddressV4>(tier, &mut census)?;
@@ -182,7 +152,7 @@ impl Thread {
         Ok(worked)
     }
 
-    fn walk<A: WalkFamily>(&mut self, tier: Tier, census: &mut Census) -> io::Result<Duration> {
+    fn walk<A: Standard>(&mut self, tier: Tier, census: &mut Census) -> io::Result<Duration> {
         let tables = Arc::clone(&self.tables);
         let mut walk = Walk::<A>::new(&tables, tier);
         let mut worked = Duration::ZERO;

@@ -1,6 +1,8 @@
 //! Commands that change the agent: edits of the backends, reload, detach.
 
-use super::{Agent, Leaving};
+use std::path::Path;
+
+use super::{Agent, leaving::Leaving};
 use crate::{
     config::{AdminState, BackendChange, Config, ConfigFile, EditError, Outcome},
     control::{
@@ -8,6 +10,14 @@ use crate::{
         types::{Admin, ApiError, BackendAdd, BackendRemove, BackendState, BackendWeight, Done},
     },
 };
+
+/// What is said of an edit.
+struct Words {
+    /// When it was made.
+    done: String,
+    /// When it was so already.
+    already: String,
+}
 
 impl Agent {
     /// Carries out one command of the control socket.
@@ -36,28 +46,42 @@ impl Agent {
                 let reloaded = self.reload().await;
                 drop(reply.send(reloaded));
             }
-            Command::Detach(reply) => self.leaving = Some(Leaving::Detach(Some(reply))),
+            Command::Detach(request, reply) => match self.is_ours(request.pin_dir.as_deref()) {
+                Ok(()) => self.leaving = Some(Leaving::Detach(Some(reply))),
+                Err(error) => drop(reply.send(Err(error))),
+            },
         }
     }
 
     async fn add(&mut self, request: BackendAdd) -> Result<Done, ApiError> {
         let name = request.name.unwrap_or_else(|| request.address.to_string());
         let weight = request.weight.map(byte).transpose()?;
-        let words = format!("{name} ({}) takes new connections", request.address);
+        let words = Words {
+            done: format!("{name} ({}) takes new connections", request.address),
+            already: format!("{name} is there already, with the address {}", request.address),
+        };
         let change = BackendChange::Add { name, address: request.address, weight };
         self.edit(&change, request.runtime, words).await
     }
 
     async fn remove(&mut self, request: BackendRemove) -> Result<Done, ApiError> {
-        let position = self.state.config().backend_index(&request.name);
-        let id = position.map(|position| self.state.id_of(position));
-        let words = if request.now {
-            format!("{} is removed, its flows are reset", request.name)
-        } else {
-            format!("{} is removed, its flows end by themselves", request.name)
+        let name = request.name;
+        let position = self.state.config().backend_index(&name);
+        let id = match position {
+            Some(position) => Some(self.state.id_of(position)),
+            // One that is removed already may still hold flows, which --now is about.
+            None => self.state.ids().iter().find(|gone| gone.name == name).map(|gone| gone.id),
         };
-        let change = BackendChange::Remove { name: request.name };
-        let done = self.edit(&change, request.runtime, words).await?;
+        let end = if request.now { "its flows are reset" } else { "its flows end by themselves" };
+        let words = Words {
+            done: format!("{name} is removed, {end}"),
+            already: match (id, request.now) {
+                (None, _) => format!("there is no backend {name}"),
+                (Some(_), false) => format!("{name} is removed already, its last flows end by themselves"),
+                (Some(_), true) => format!("{name} is removed already, its last flows are reset"),
+            },
+        };
+        let done = self.edit(&BackendChange::Remove { name }, request.runtime, words).await?;
         if let (true, Some(id)) = (request.now, id) {
             self.state.cut(id);
             self.apply();
@@ -66,57 +90,68 @@ impl Agent {
     }
 
     async fn set_state(&mut self, request: BackendState) -> Result<Done, ApiError> {
-        let (state, words) = match request.state {
-            Admin::Enabled => (AdminState::Enabled, "takes new connections"),
-            Admin::Draining => (AdminState::Draining, "takes no new connections, its flows go on"),
-            Admin::Disabled => (AdminState::Disabled, "takes no new connections, its flows are reset"),
+        let name = request.name;
+        let (state, word, meaning) = match request.state {
+            Admin::Enabled => (AdminState::Enabled, "enabled", "takes new connections"),
+            Admin::Draining => {
+                (AdminState::Draining, "draining", "takes no new connections, its flows go on")
+            }
+            Admin::Disabled => {
+                (AdminState::Disabled, "disabled", "takes no new connections, its flows are reset")
+            }
         };
-        let words = format!("{} {words}", request.name);
-        self.edit(&BackendChange::SetState { name: request.name, state }, request.runtime, words).await
+        let words = Words { done: format!("{name} {meaning}"), already: format!("{name} is {word} already") };
+        self.edit(&BackendChange::SetState { name, state }, request.runtime, words).await
     }
 
     async fn set_weight(&mut self, request: BackendWeight) -> Result<Done, ApiError> {
-        let weight = byte(request.weight)?;
-        let words = format!("{} has weight {weight}", request.name);
-        self.edit(&BackendChange::SetWeight { name: request.name, weight }, request.runtime, words).await
+        let (name, weight) = (request.name, byte(request.weight)?);
+        let words = Words {
+            done: format!("{name} has weight {weight}"),
+            already: format!("{name} has weight {weight} already"),
+        };
+        self.edit(&BackendChange::SetWeight { name, weight }, request.runtime, words).await
     }
 
     /// Changes the file, unless it is told not to or there is none, and the running state.
-    async fn edit(&mut self, change: &BackendChange, runtime: bool, words: String) -> Result<Done, ApiError> {
-        let unchanged =
-            || Done::unchanged(format!("nothing to do: {words} already").replace(" takes ", " takes "));
-        let mut done = Done::changed(words.clone());
+    async fn edit(&mut self, change: &BackendChange, runtime: bool, words: Words) -> Result<Done, ApiError> {
         // What the running agent has is judged first, on this host too: the file is only written when it fits.
         let refused = |error: &dyn std::error::Error| ApiError::conflict(error.to_string());
         let running = self.state.config().changed(change).map_err(|error| refused(&error))?;
         if let Some(config) = &running {
             config.resolve(&self.network.host_facts()).map_err(|error| refused(&error))?;
         }
-        let mut written = None;
+        let mut written = false;
         if let (false, Some(file)) = (runtime, &mut self.file) {
             match file.edit(change, &self.options.overrides) {
-                Ok(Outcome::Changed(config)) => written = Some(*config),
-                Ok(Outcome::Unchanged) => {}
+                Ok(outcome) => written = outcome != Outcome::Unchanged,
                 Err(error @ (EditError::Config(_) | EditError::FromFlags(_) | EditError::Stale(_))) => {
                     return Err(refused(&error));
                 }
                 Err(error) => return Err(ApiError::failed(error.to_string())),
             }
-        } else if self.file.is_none() {
+        }
+        if running.is_none() && !written {
+            return Ok(Done::unchanged(words.already));
+        }
+        let mut done = Done::changed(words.done);
+        if let Some(config) = running {
+            let before = self.warnings();
+            self.take(config).await?;
+            done.notes.extend(self.warnings().into_iter().filter(|warning| !before.contains(warning)));
+        } else {
+            done.notes.push("the agent had it so already; now its file says so too".into());
+        }
+        if self.file.is_none() && !runtime {
             done.notes.push("there is no configuration file: this lasts until the agent restarts".into());
         }
-        match running {
-            Some(config) => self.take(config).await?,
-            None if written.is_none() => return Ok(unchanged()),
-            None => {}
-        }
-        log::info!("{}", done.message);
         Ok(done)
     }
 
     /// Makes another configuration the running one.
     async fn take(&mut self, config: Config) -> Result<(), ApiError> {
         let host = self.network.host_facts();
+        self.changed = Self::now();
         self.state
             .replace(config, &host, Self::now())
             .map_err(|error| ApiError::conflict(error.to_string()))?;
@@ -143,12 +178,45 @@ impl Agent {
         }
         config.resolve(&self.network.host_facts()).map_err(|error| refused(&error))?;
         let dropped = self.dropped_changes();
-        self.take(config).await?;
+        let late = self.late_changes(&config);
+        self.take_with_interfaces(config).await?;
         self.file = Some(file);
-        self.follow_interfaces()?;
+        let former = std::mem::take(&mut self.listeners);
+        self.listeners = self.find_listeners();
         let mut done = Done::changed("the configuration has been read again");
         done.notes.extend(dropped);
+        done.notes.extend(late);
+        done.notes.extend(self.listeners.iter().filter(|words| !former.contains(words)).cloned());
+        done.notes.extend(self.state.resolved().warnings.iter().map(ToString::to_string));
         Ok(done)
+    }
+
+    /// Makes another configuration the running one, on its interfaces; if one of them refuses, all stays as it was.
+    async fn take_with_interfaces(&mut self, config: Config) -> Result<(), ApiError> {
+        let former = (self.state.config().clone(), self.attached.clone());
+        self.take(config).await?;
+        let Err(refusal) = self.follow_interfaces() else { return Ok(()) };
+        self.attached = former.1;
+        let back = match self.take(former.0).await {
+            Ok(()) => self.attach_all().map_err(|error| ApiError::failed(error.to_string())),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = back {
+            log::error!("the former configuration does not come back: {error}");
+        }
+        Err(refusal)
+    }
+
+    /// What a running agent does not change: it is said, and done at the next start.
+    fn late_changes(&self, config: &Config) -> Vec<String> {
+        let now = self.state.config();
+        let keys = [
+            ("limits", now.limits != config.limits),
+            ("xdp_mode", now.xdp_mode != config.xdp_mode),
+            ("cluster_key_file", now.cluster_key_file != config.cluster_key_file),
+        ];
+        let late = keys.iter().filter(|(_, differs)| *differs);
+        late.map(|(key, _)| format!("{key} takes effect when the agent is started again")).collect()
     }
 
     /// The changes of the running agent that the file does not have.
@@ -175,6 +243,27 @@ impl Agent {
         let attached: Vec<u32> = self.attached.keys().copied().collect();
         self.network.assign_links(&attached);
         self.try_apply().map_err(|error| ApiError::failed(error.to_string()))
+    }
+}
+
+impl Agent {
+    /// Whoever has this directory in mind means this agent: two on one host must not be confused.
+    fn is_ours(&self, pin_dir: Option<&Path>) -> Result<(), ApiError> {
+        let own = self.pins.path();
+        let same = |given: &Path| {
+            given == own
+                || given.canonicalize().is_ok_and(|given| own.canonicalize().is_ok_and(|own| given == own))
+        };
+        match pin_dir {
+            Some(given) if !same(given) => Err(ApiError::conflict(format!(
+                "the agent on this socket has its state in {}, not in {}: repeat with --pin-dir {}, or name the other \
+                 agent's --socket",
+                own.display(),
+                given.display(),
+                own.display()
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -1,10 +1,6 @@
 //! The flows for the command line: walked in slices, named, filtered; and marked for reset.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    net::{IpAddr, SocketAddr},
-};
+use std::{collections::BTreeMap, io, net::SocketAddr};
 
 use lb_common::{
     abi::{AddressV4, AddressV6, BackendId, Flow as Entry, FlowKey, FlowMeta, StateWord, flow_flags},
@@ -12,7 +8,7 @@ use lb_common::{
     tick::{Tick, ns_from_ticks},
 };
 
-use super::clock;
+use super::{census::Standard, clock};
 use crate::{
     control::types::{Flow, FlowFilter},
     kernel::{
@@ -23,23 +19,6 @@ use crate::{
 
 /// The names of the backends, by id.
 pub type Names = BTreeMap<BackendId, String>;
-
-/// Addresses of a family as the standard library has them.
-trait Standard: WalkFamily {
-    fn ip(self) -> IpAddr;
-}
-
-impl Standard for AddressV4 {
-    fn ip(self) -> IpAddr {
-        IpAddr::V4(self.into())
-    }
-}
-
-impl Standard for AddressV6 {
-    fn ip(self) -> IpAddr {
-        IpAddr::V6(self.into())
-    }
-}
 
 /// Goes through all flows that match, in parts; ends early when `take` says that nobody listens.
 pub fn each(
@@ -170,4 +149,18 @@ fn set<A: Standard>(tables: &FlowTables, tier: Tier, key: &FlowKey<A>, flow: &En
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// How many flows were marked, in words.
+pub fn reset_words(marked: u64) -> String {
+    match marked {
+        0 => "no flow matches".into(),
+        1 => "1 flow is reset with the next packet".into(),
+        more => format!("{more} flows are reset with the next packet"),
+    }
+}
+
+/// That a filter names a backend which nobody knows.
+pub fn unknown_words(name: &str) -> String {
+    format!("no backend is called {name}: `xdplb backend list` shows the names")
 }

@@ -8,15 +8,18 @@ pub mod answers;
 pub mod apply;
 pub mod attaching;
 pub mod catalog;
+pub mod census;
 pub mod clock;
 pub mod collector;
 pub mod edits;
 pub mod flows;
+pub mod leaving;
 pub mod network;
 pub mod probes;
 pub mod settings;
 pub mod setup;
 pub mod state;
+pub mod warnings;
 
 use std::{
     collections::BTreeMap,
@@ -33,7 +36,13 @@ use tokio::{
 };
 
 use self::{
-    apply::Applier, attaching::Attached, catalog::Catalog, collector::Census, network::Network, state::State,
+    apply::Applier,
+    attaching::Attached,
+    catalog::Catalog,
+    census::{Census, PortPool},
+    leaving::Leaving,
+    network::Network,
+    state::State,
 };
 use crate::{
     config::{Config, ConfigFile, Overrides},
@@ -78,23 +87,22 @@ pub struct Agent {
     collector: std_mpsc::Sender<collector::Message>,
     census: watch::Receiver<Census>,
     flow_tables: Arc<FlowTables>,
-    /// Who waits for a backend to hold no flow.
-    idle_waits: Vec<(String, Reply<Done>)>,
+    /// Who waits for a backend to hold no flow, since when.
+    idle_waits: Vec<(String, Instant, Reply<Done>)>,
+    /// When the backends were changed last.
+    changed: Instant,
+    /// Pools of SNAT ports that are nearly used up.
+    crowded: BTreeMap<PortPool, u64>,
     started_unix_s: u64,
+    started_ns: u64,
     sizes: kernel::Sizes,
     /// Set by a command that ends the agent.
     leaving: Option<Leaving>,
     /// What the operator should know since the start.
     notes: Vec<String>,
+    /// Programs of this host that listen on the VIPs' ports.
+    listeners: Vec<String>,
     catalog: Option<Catalog>,
-}
-
-/// How the agent ends.
-enum Leaving {
-    /// The programs stay.
-    Stay,
-    /// Everything is taken off, and whoever asked is told.
-    Detach(Option<Reply<Done>>),
 }
 
 /// What wakes the agent.
@@ -151,8 +159,11 @@ impl Agent {
                 _ = tick.tick() => self.tick().await,
                 Ok(()) = self.census.changed() => self.counted(),
                 _ = events.hangup.recv() => match self.reload().await {
-                    Ok(done) => log::info!("{}", done.message),
-                    Err(error) => log::error!("{error}"),
+                    Ok(done) => {
+                        log::info!("{}", done.message);
+                        done.notes.iter().for_each(|note| log::warn!("{note}"));
+                    }
+                    Err(error) => log::error!("the configuration stays as it was: {error}"),
                 },
                 _ = events.terminate.recv() => self.leaving = Some(Leaving::Stay),
                 _ = events.interrupt.recv() => self.leaving = Some(Leaving::Stay),
@@ -198,7 +209,8 @@ impl Agent {
         let heartbeat = Heartbeat {
             beat_ns: clock::monotonic_ns(),
             started_unix_s: self.started_unix_s,
-            collected_ns: self.census.borrow().at_ns,
+            // An agent that has just started is about to collect.
+            collected_ns: self.census.borrow().at_ns.max(self.started_ns),
             process: std::process::id(),
             zero: 0,
         };
@@ -210,9 +222,11 @@ impl Agent {
     /// Takes in what a walk over the tables counted.
     fn counted(&mut self) {
         let census = self.census.borrow_and_update().clone();
-        if self.state.release(&census.held) {
+        // A walk that began before may have passed by what a flow of a removed backend was entered at since.
+        if census.is_since(self.changed) && self.state.release(&census.held) {
             self.apply();
         }
+        self.watch_ports(&census);
         self.answer_idle_waits(&census);
     }
 
@@ -234,36 +248,11 @@ impl Agent {
             if let Err(error) = self.network.refresh_facts().await {
                 log::warn!("{error}");
             }
+            self.state.look_again(&self.network.host_facts());
             self.network.follow(&self.state.backend_addresses()).await;
             self.reattach();
         }
         self.apply();
-    }
-
-    /// Ends the agent: the programs stay unless it was asked otherwise.
-    async fn leave(&mut self) -> anyhow::Result<()> {
-        let _no_supervisor = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-        let leaving = self.leaving.take().unwrap_or(Leaving::Stay);
-        let reply = match leaving {
-            Leaving::Stay if !self.options.detach_on_exit => {
-                self.save_catalog();
-                return Ok(());
-            }
-            Leaving::Stay => None,
-            Leaving::Detach(reply) => reply,
-        };
-        let removed = kernel::pins::remove_all(self.pins.path());
-        if let Some(reply) = reply {
-            let words = "the programs are off and the pinned state is gone; the agent has ended";
-            let _gone = reply.send(match &removed {
-                Ok(()) => Ok(Done::changed(words)),
-                Err(error) => Err(crate::control::types::ApiError::failed(format!(
-                    "{} cannot be removed: {error}",
-                    self.pins.path().display()
-                ))),
-            });
-        }
-        Ok(removed?)
     }
 
     /// The configuration file's configuration, with the flags over it.

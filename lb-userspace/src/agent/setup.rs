@@ -39,9 +39,6 @@ pub async fn start(
     let state = State::new(config, &host, ids, Agent::now())?;
     let sizes = sizes(&state);
     let (mut plane, notes) = DataPlane::load_pinned(sizes, &pins, options.discard_flows)?;
-    for note in &notes {
-        log::warn!("{note}");
-    }
     let prepared = net::prepare_fib()?;
     for sysctl in prepared.changed() {
         log::info!("{sysctl} set to 1, so that next hops can be looked up; the host is not made a router");
@@ -70,13 +67,18 @@ pub async fn start(
         census,
         flow_tables,
         idle_waits: Vec::new(),
+        changed: Agent::now(),
+        crowded: BTreeMap::new(),
         started_unix_s: clock::unix_s(),
+        started_ns: clock::monotonic_ns(),
         sizes,
         leaving: None,
         notes,
+        listeners: Vec::new(),
         catalog: None,
     };
     agent.begin(catalog.as_ref())?;
+    agent.pins.keep();
     Ok((agent, server, probes))
 }
 
@@ -94,25 +96,6 @@ impl Agent {
         self.schedule_probes();
         self.warn();
         Ok(())
-    }
-
-    /// Says what the operator should know.
-    fn warn(&mut self) {
-        let mut notes: Vec<String> = self.state.resolved().warnings.iter().map(ToString::to_string).collect();
-        let ports: Vec<u16> = self.state.resolved().frontends.iter().map(|frontend| frontend.port).collect();
-        let vips = &self.state.resolved().vips;
-        for listener in net::listeners(&ports).unwrap_or_default() {
-            if vips.iter().any(|vip| listener.serves(*vip)) {
-                notes.push(format!(
-                    "a program of this host listens on {}: it can no longer be reached from outside on the VIP",
-                    listener.address
-                ));
-            }
-        }
-        for note in &notes {
-            log::warn!("{note}");
-        }
-        self.notes.extend(notes);
     }
 }
 

@@ -77,6 +77,13 @@ impl State {
         self.settle(now)
     }
 
+    /// Learns what the host has to say about the configuration by now; where it fits no more, what was stays.
+    pub fn look_again(&mut self, host: &HostFacts) {
+        if let Ok(resolved) = self.config.resolve(host) {
+            self.resolved.warnings = resolved.warnings;
+        }
+    }
+
     /// Gives ids and machines to what is new, and takes them from what is gone.
     fn settle(&mut self, now: Instant) -> Result<(), Refusal> {
         let mut id_of = Vec::with_capacity(self.config.backends.len());

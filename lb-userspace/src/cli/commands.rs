@@ -10,15 +10,17 @@ use super::{
         BackendCommand, Command, EventsArgs, FlowFilter as FilterArgs, FlowsArgs, FlowsCommand, GlobalArgs,
     },
     offline::Offline,
+    put,
 };
 use crate::{
     control::{
         Client, ClientError, Lines,
         types::{
-            Admin, BackendAdd, BackendRemove, BackendState, BackendWeight, Done, Event, EventFilter, Flow,
-            FlowFilter,
+            Admin, BackendAdd, BackendRemove, BackendState, BackendWeight, Detach, Done, Event, EventFilter,
+            Flow, FlowFilter,
         },
     },
+    kernel::pins,
     view::{self, FlowTable, Style},
 };
 
@@ -54,13 +56,20 @@ fn or_offline<T>(answer: Result<T, ClientError>) -> anyhow::Result<Option<T>> {
 }
 
 fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    put(&(serde_json::to_string_pretty(value)? + "\n"));
     Ok(())
 }
 
 impl Session {
     fn offline(&self) -> anyhow::Result<Offline> {
         Offline::open(&self.global.pin_dir, &self.global.socket)
+    }
+
+    /// The pinned state, after it was said that no agent answers.
+    fn announced(&self) -> anyhow::Result<Offline> {
+        let offline = self.offline()?;
+        offline.announce();
+        Ok(offline)
     }
 
     async fn status(&self, json: bool) -> anyhow::Result<Exit> {
@@ -71,7 +80,7 @@ impl Session {
         if json {
             print_json(&status)?;
         } else {
-            print!("{}", view::status(&status, &Style::stdout()));
+            put(&view::status(&status, &Style::stdout()));
         }
         Ok(exit)
     }
@@ -79,12 +88,12 @@ impl Session {
     async fn backends(&self, json: bool) -> anyhow::Result<Exit> {
         let (backends, exit) = match or_offline(self.client.backends().await)? {
             Some(backends) => (backends, Exit::Done),
-            None => (self.offline()?.status()?.backends, Exit::Offline),
+            None => (self.announced()?.status()?.backends, Exit::Offline),
         };
         if json {
             print_json(&backends)?;
         } else {
-            print!("{}", view::backends(&backends, &Style::stdout()));
+            put(&view::backends(&backends, &Style::stdout()));
         }
         Ok(exit)
     }
@@ -92,12 +101,12 @@ impl Session {
     async fn counters(&self, json: bool) -> anyhow::Result<Exit> {
         let (counters, exit) = match or_offline(self.client.counters().await)? {
             Some(counters) => (counters, Exit::Done),
-            None => (self.offline()?.counters(), Exit::Offline),
+            None => (self.announced()?.counters(), Exit::Offline),
         };
         if json {
             print_json(&counters)?;
         } else {
-            print!("{}", view::counters(&counters, &Style::stdout()));
+            put(&view::counters(&counters, &Style::stdout()));
         }
         Ok(exit)
     }
@@ -109,7 +118,7 @@ impl Session {
             return match or_offline(self.client.flows_reset(&filter).await)? {
                 Some(done) => self.say(Ok(done)),
                 None => {
-                    println!("{}", self.offline()?.reset_flows(&filter)?);
+                    put(&(self.announced()?.reset_flows(&filter)? + "\n"));
                     Ok(Exit::Offline)
                 }
             };
@@ -117,15 +126,15 @@ impl Session {
         let mut printer = FlowPrinter::new(args.json);
         let exit = match or_offline(self.client.flows(&filter).await)? {
             Some(lines) => {
-                print_all(lines, |flows: &[Flow]| printer.rows(flows)).await?;
+                print_all(lines, |flows| printer.take(flows)).await?;
                 Exit::Done
             }
             None => {
-                self.offline()?.flows(&filter, |flows| printer.rows(&flows).is_ok())?;
+                self.announced()?.flows(&filter, |flows| printer.take(flows).is_ok())?;
                 Exit::Offline
             }
         };
-        printer.end();
+        printer.end()?;
         Ok(exit)
     }
 
@@ -133,11 +142,11 @@ impl Session {
         let mut lines = self.client.events(&EventFilter { follow: args.follow }).await?;
         while let Some(events) = lines.next().await? {
             if args.json {
-                events.iter().try_for_each(|event: &Event| {
-                    anyhow::Ok(println!("{}", serde_json::to_string(event)?))
-                })?;
+                events
+                    .iter()
+                    .try_for_each(|event: &Event| anyhow::Ok(put(&(serde_json::to_string(event)? + "\n"))))?;
             } else {
-                print!("{}", view::events(&events, &Style::stdout()));
+                put(&view::events(&events, &Style::stdout()));
             }
         }
         Ok(Exit::Done)
@@ -145,21 +154,34 @@ impl Session {
 
     async fn ready(&self) -> anyhow::Result<Exit> {
         let Some(ready) = or_offline(self.client.ready().await)? else {
-            println!("{}", self.offline()?.readiness());
+            put(&(self.offline()?.readiness() + "\n"));
             return Ok(Exit::Offline);
         };
-        print!("{}", view::ready(&ready, &Style::stdout()));
+        put(&view::ready(&ready, &Style::stdout()));
         Ok(if ready.ready { Exit::Done } else { Exit::Refused })
     }
 
+    /// What nobody holds is taken off here; what an agent holds is asked of it, and of no other.
     async fn detach(&self) -> anyhow::Result<Exit> {
-        match or_offline(self.client.detach().await)? {
-            Some(done) => self.say(Ok(done)),
-            None => {
-                println!("{}", Offline::detach(&self.global.pin_dir)?);
-                Ok(Exit::Done)
-            }
+        let GlobalArgs { pin_dir, socket, .. } = &self.global;
+        let done = pins::own_pins(pin_dir).is_ok_and(|pins| !pins.is_empty());
+        if let (true, Ok(Some(words))) = (done, Offline::detach(pin_dir)) {
+            put(&(words + "\n"));
+            return Ok(Exit::Done);
         }
+        let request = Detach { pin_dir: Some(std::path::absolute(pin_dir)?) };
+        if let Some(done) = or_offline(self.client.detach(&request).await)? {
+            return self.say(Ok(done));
+        }
+        match Offline::detach(pin_dir)? {
+            Some(words) => put(&(words + "\n")),
+            None => anyhow::bail!(
+                "an agent holds {}, and none answers on {}: name its --socket",
+                pin_dir.display(),
+                socket.display()
+            ),
+        }
+        Ok(Exit::Done)
     }
 
     async fn edit(&self, command: BackendCommand) -> anyhow::Result<Exit> {
@@ -213,52 +235,66 @@ impl Session {
     /// Prints what was done.
     #[expect(clippy::unused_self, reason = "reads as the other commands")]
     fn say(&self, done: Result<Done, ClientError>) -> anyhow::Result<Exit> {
-        print!("{}", view::done(&done?, &Style::stdout()));
+        put(&view::done(&done?, &Style::stdout()));
         Ok(Exit::Done)
     }
 }
 
 async fn print_all<T: serde::de::DeserializeOwned>(
     mut lines: Lines<T>,
-    mut print: impl FnMut(&[T]) -> anyhow::Result<()>,
+    mut print: impl FnMut(Vec<T>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     while let Some(items) = lines.next().await? {
-        print(&items)?;
+        print(items)?;
     }
     Ok(())
 }
 
+/// Flows that are gathered before the first are printed, so that short lists are aligned as a whole.
+const GATHERED: usize = 1000;
+
 /// Prints flows as they come, as a table or as one JSON array.
 struct FlowPrinter {
     table: Option<FlowTable>,
+    gathered: Vec<Flow>,
     first: bool,
 }
 
 impl FlowPrinter {
     fn new(json: bool) -> Self {
         if json {
-            print!("[");
+            put("[");
         }
-        Self { table: (!json).then(|| FlowTable::new(&Style::stdout())), first: true }
+        Self { table: (!json).then(|| FlowTable::new(&Style::stdout())), gathered: Vec::new(), first: true }
     }
 
-    fn rows(&mut self, flows: &[Flow]) -> anyhow::Result<()> {
+    fn take(&mut self, flows: Vec<Flow>) -> anyhow::Result<()> {
+        self.gathered.extend(flows);
+        if self.gathered.len() >= GATHERED { self.print() } else { Ok(()) }
+    }
+
+    fn print(&mut self) -> anyhow::Result<()> {
+        let flows = std::mem::take(&mut self.gathered);
         match &mut self.table {
-            Some(table) => print!("{}", table.rows(flows)),
+            Some(table) => put(&table.rows(&flows)),
             None => {
+                let mut text = String::new();
                 for flow in flows {
                     let comma = if std::mem::take(&mut self.first) { "" } else { "," };
-                    print!("{comma}\n  {}", serde_json::to_string(flow)?);
+                    text += &format!("{comma}\n  {}", serde_json::to_string(&flow)?);
                 }
+                put(&text);
             }
         }
         Ok(())
     }
 
-    fn end(&mut self) {
+    fn end(&mut self) -> anyhow::Result<()> {
+        self.print()?;
         match &mut self.table {
-            Some(table) => print!("{}", table.end()),
-            None => println!("\n]"),
+            Some(table) => put(&table.end()),
+            None => put("\n]\n"),
         }
+        Ok(())
     }
 }

@@ -54,6 +54,17 @@ pub fn execute(cli: Cli) -> ExitCode {
     }
 }
 
+/// Writes to standard output. A reader that has seen enough, as `head` has, ends the command.
+fn put(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) else { return };
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        std::process::exit(0);
+    }
+    let _unheard = writeln!(std::io::stderr(), "xdplb: standard output cannot be written: {error}");
+    std::process::exit(1);
+}
+
 /// An error with its causes, in one line, each once.
 fn one_line(error: &anyhow::Error) -> String {
     let mut words = String::new();
@@ -96,7 +107,7 @@ fn check(check: &CheckArgs) -> anyhow::Result<Exit> {
     asynchronous(async move {
         let host = agent::network::Network::open().await?.host_facts();
         let resolved = config.resolve(&host)?;
-        print!("{}", render::render(&config));
+        put(&render::render(&config));
         for warning in &resolved.warnings {
             eprintln!("warning: {warning}");
         }

@@ -1,14 +1,18 @@
 //! Answers from the pinned maps, when no agent lives.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
 
 use anyhow::Context as _;
 use lb_common::abi::ABI_VERSION;
 
 use crate::{
-    agent::{answers, catalog::Catalog, flows},
-    control::types::{Counters, Flow, FlowFilter, Status},
+    agent::{answers, catalog::Catalog, census::Census, clock, flows},
+    control::types::{Agent, Counters, Flow, FlowFilter, Status, Timestamp, XdpMode},
     kernel::{self, Tables, batch::FlowTables, load, pins},
+    view::{self, Style},
 };
 
 /// The pinned state.
@@ -57,31 +61,36 @@ impl Offline {
             .as_ref()
             .context("the pinned state has no names: start an agent with `xdplb run`")?;
         let mut status = catalog.status.clone();
-        status.agent.running = false;
+        status.agent = self.agent();
         status.ready = false;
         status.totals = answers::totals(&self.counters());
         let attached = pins::linked_interfaces(&self.directory);
         for interface in &mut status.interfaces {
             if !attached.contains(&interface.name) {
-                interface.xdp_mode = crate::control::types::XdpMode::Detached;
+                interface.xdp_mode = XdpMode::Detached;
             }
         }
-        let mut used = 0;
+        let census = Census::of(&FlowTables::open(&self.directory)?)?;
+        status.flow_table.used = census.flow_table_used;
+        status.half_open_table.used = census.half_open_used;
         for backend in &mut status.backends {
-            backend.flows = 0;
+            let ids = catalog.ids.iter().filter(|assignment| assignment.name == backend.name);
+            backend.flows = ids.filter_map(|assignment| census.flows.get(&assignment.id)).sum();
         }
-        self.flows(&FlowFilter::default(), |flows| {
-            for flow in flows.iter().filter(|flow| flow.state != "closed") {
-                used += 1;
-                if let Some(backend) = status.backends.iter_mut().find(|backend| backend.name == flow.backend)
-                {
-                    backend.flows += 1;
-                }
-            }
-            true
-        })?;
-        status.flow_table.used = used;
         Ok(status)
+    }
+
+    /// The agent that is gone: since its last sign of life.
+    fn agent(&self) -> Agent {
+        let beat = self.tables.heartbeat.get(&0, 0).map_or(0, |heartbeat| heartbeat.beat_ns);
+        let silent = Duration::from_nanos(clock::monotonic_ns().saturating_sub(beat));
+        let since = SystemTime::now().checked_sub(silent).filter(|_| beat > 0);
+        Agent { running: false, since: since.map(Timestamp::new) }
+    }
+
+    /// Says on standard error that no agent answers, so that standard output stays what it is with one.
+    pub(super) fn announce(&self) {
+        eprint!("{}", view::agent(&self.agent(), &Style::stdout()));
     }
 
     /// Every counter by name.
@@ -100,15 +109,26 @@ impl Offline {
         filter: &FlowFilter,
         take: impl FnMut(Vec<Flow>) -> bool,
     ) -> anyhow::Result<()> {
+        self.known(filter)?;
         let tables = FlowTables::open(&self.directory)?;
         Ok(flows::each(&tables, &self.names(), filter, take)?)
     }
 
     /// Has the flows reset that match.
     pub(super) fn reset_flows(&self, filter: &FlowFilter) -> anyhow::Result<String> {
+        self.known(filter)?;
         let tables = FlowTables::open(&self.directory)?;
-        let marked = flows::reset(&tables, &self.names(), filter)?;
-        Ok(format!("no agent runs; {marked} flows are reset with their next packet"))
+        Ok(flows::reset_words(flows::reset(&tables, &self.names(), filter)?))
+    }
+
+    /// Refuses a name that no backend has.
+    fn known(&self, filter: &FlowFilter) -> anyhow::Result<()> {
+        match (&filter.backend, &self.catalog) {
+            (Some(name), Some(catalog)) if !catalog.ids.iter().any(|known| known.name == *name) => {
+                anyhow::bail!("{}", flows::unknown_words(name))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What is to be said when somebody asks whether this balancer is ready.
@@ -119,22 +139,31 @@ impl Offline {
         )
     }
 
-    /// Takes the programs off and removes the pinned state.
+    /// Takes the programs off and removes the pinned state; `None` where an agent holds it.
     ///
     /// # Errors
     ///
-    /// Where there is none, or an agent holds it that did not answer.
-    pub(super) fn detach(directory: &Path) -> anyhow::Result<String> {
-        if !directory.exists() {
-            return Ok(format!("nothing to do: {} does not exist", directory.display()));
+    /// Where it may not be read or removed.
+    pub(super) fn detach(directory: &Path) -> anyhow::Result<Option<String>> {
+        let pins = match pins::own_pins(directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                anyhow::bail!("{} may not be read: run this as root", directory.display())
+            }
+            pins => pins.with_context(|| format!("{} cannot be read", directory.display()))?,
+        };
+        if pins.is_empty() {
+            return Ok(Some(format!("nothing to do: nothing is pinned in {}", directory.display())));
         }
-        let lock = kernel::PinDirectory::open(directory)?;
+        let lock = match kernel::PinDirectory::open(directory) {
+            Err(kernel::Error::Busy(_)) => return Ok(None),
+            lock => lock?,
+        };
         let interfaces = pins::linked_interfaces(directory);
         pins::remove_all(directory).with_context(|| format!("{} cannot be removed", directory.display()))?;
         drop(lock);
-        Ok(match interfaces.as_slice() {
+        Ok(Some(match interfaces.as_slice() {
             [] => "the pinned state is gone".into(),
             some => format!("the programs are off {} and the pinned state is gone", some.join(", ")),
-        })
+        }))
     }
 }

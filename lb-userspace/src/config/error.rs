@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::limits::{EPHEMERAL_PORTS, MAX_NAME, NODE_PORTS};
 use super::place::{Located, Place};
+use super::ports::PortRange;
 use super::words::Family;
 
 /// A configuration that is refused: where, why, and what to do. Always one line.
@@ -70,7 +71,7 @@ pub(crate) enum Problem {
     #[error("{key} = {given} is not possible; give {takes}")]
     Value { key: &'static str, given: String, takes: String },
     /// A mode that this version lacks.
-    #[error("mode {0:?} is not in this version yet; use mode = \"nat\"")]
+    #[error("mode {0:?} is not in this version yet; use \"nat\"")]
     Mode(&'static str),
 
     /// No interface at all.
@@ -186,9 +187,10 @@ pub(crate) enum Problem {
     NotARange(String),
     /// A service's port within the SNAT ports.
     #[error(
-        "port {port} of {service:?} is within snat_ports ({first}-{last}); move the service or the range"
+        "port {port} of {service:?} is within snat_ports ({first}-{last}); {}",
+        .free.map_or_else(|| "move the service".into(), |free| format!("write snat_ports = \"{free}\" or move the service"))
     )]
-    PortInSnat { port: u16, service: String, first: u16, last: u16 },
+    PortInSnat { port: u16, service: String, first: u16, last: u16, free: Option<PortRange> },
     /// Too few SNAT ports.
     #[error("snat_ports {first}-{last} are {width} ports; give at least {least}")]
     SnatTooNarrow { first: u16, last: u16, width: u32, least: u16 },

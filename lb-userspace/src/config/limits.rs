@@ -22,8 +22,10 @@ pub const WEIGHTS: RangeInclusive<u8> = 1..=u8::MAX;
 /// The weight of a backend that does not say.
 pub const DEFAULT_WEIGHT: u8 = 1;
 
-/// Fewer ports than this for full NAT run out in a reconnection storm of a few thousand nodes.
-pub const MIN_SNAT_PORTS: u16 = 20_000;
+/// Fewer ports than this are refused.
+pub const MIN_SNAT_PORTS: u16 = lb_common::limits::MIN_SNAT_PORTS as u16;
+/// Fewer ports than this run out in a reconnection storm of a few thousand nodes: a warning.
+pub const ENOUGH_SNAT_PORTS: u16 = lb_common::limits::ENOUGH_SNAT_PORTS as u16;
 /// The first port that needs no privilege: below it live the host's own servers.
 pub const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 /// Kubernetes' `NodePort` range: kube-proxy claims these ports on every node.
@@ -36,12 +38,13 @@ pub const DEFAULT_SNAT_PORTS: RangeInclusive<u16> = 10_000..=29_999;
 /// Connections the flow table may be sized for. Below, a small cluster's reconnection does not fit; above,
 /// two entries of 128 bytes a connection need more than 4 GiB.
 pub const FLOW_TABLE: RangeInclusive<u32> = 1024..=16_777_216;
-/// Connections the flow table holds by default: about 64 MiB, and fifty times what 5,000 nodes open.
-pub const DEFAULT_FLOW_TABLE: u32 = 262_144;
+/// Connections the flow table holds by default, fifty times what 5,000 nodes open: 72 MiB for IPv4 and 96 MiB for
+/// IPv6, of the families that have a VIP (`lb_common::limits` holds the figures by a test).
+pub const DEFAULT_FLOW_TABLE: u32 = lb_common::limits::FLOW_TABLE_CONNECTIONS;
 /// Connections the half-open table may be sized for; the same bounds as the flow table's.
 pub const HALF_OPEN_TABLE: RangeInclusive<u32> = 1024..=16_777_216;
-/// Connections the half-open table holds by default: a second of handshakes in the worst storm.
-pub const DEFAULT_HALF_OPEN_TABLE: u32 = 32_768;
+/// Connections the half-open table holds by default: a second of handshakes in the worst storm. 9 MiB and 12 MiB.
+pub const DEFAULT_HALF_OPEN_TABLE: u32 = lb_common::limits::HALF_OPEN_CONNECTIONS;
 
 /// How often a backend may be probed: more often and the probes are a load of their own.
 pub const PROBE_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);

@@ -21,6 +21,7 @@ pub mod render;
 mod rules;
 pub mod secret;
 mod suggest;
+pub mod warnings;
 pub mod words;
 
 #[cfg(test)]
@@ -34,11 +35,12 @@ pub use change::BackendChange;
 
 pub use edit::{ConfigFile, EditError, Outcome};
 pub use error::ConfigError;
-pub use host::{HostFacts, InterfaceFacts, Resolved, ServiceFrontend, Warning};
+pub use host::{HostFacts, InterfaceFacts, Resolved, ServiceFrontend};
 pub use overrides::{BackendSpec, Overrides};
 pub use place::{Located, Place};
 pub use ports::PortRange;
 pub use secret::ClusterKey;
+pub use warnings::Warning;
 pub use words::{AdminState, Family, Mode, Policy, Probe, XdpMode};
 
 use limits::{DEFAULT_FLOW_TABLE, DEFAULT_HALF_OPEN_TABLE};

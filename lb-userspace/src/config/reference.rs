@@ -154,8 +154,9 @@ pub static KEYS: &[Key] = &[
         "snat_ports",
         "a range of ports, \"FROM-TO\" or [FROM, TO]",
         Is("\"10000-29999\""),
-        "The source ports that backends see: at least 20000, off the services', the host's ephemeral (32768-60999) \
-         and Kubernetes' NodePort range (30000-32767). They bound the connections to one backend and service.",
+        "The source ports that backends see: at least 4096, better 20000, off the services', the host's ephemeral \
+         (32768-60999) and Kubernetes' NodePort range (30000-32767). They bound the connections to one backend and \
+         service. A service within the default range wants another, such as \"16000-29999\".",
     ),
     key(
         Top,
@@ -186,7 +187,8 @@ pub static KEYS: &[Key] = &[
         "flow_table",
         "a whole number from 1024 to 16777216",
         Is("262144"),
-        "Established connections. A full table evicts nothing: what is new stays in the half-open table.",
+        "Established connections; the default takes 72 MiB for IPv4 and 96 MiB for IPv6, of the families that have a \
+         VIP. A full table evicts nothing: what is new stays in the half-open table.",
     ),
     key(
         Limits,

@@ -1,14 +1,13 @@
 //! What only the whole configuration can tell: names and addresses given twice, families that do not meet,
 //! ports that collide. Pure; the host's part is in [`super::host`].
 
+mod snat;
+
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::error::{ConfigError, Problem};
-use super::limits::{
-    EPHEMERAL_PORTS, FIRST_UNPRIVILEGED_PORT, MAX_BACKENDS, MAX_INTERFACES, MAX_SERVICES, MAX_VIPS,
-    MIN_SNAT_PORTS, NODE_PORTS,
-};
+use super::limits::{MAX_BACKENDS, MAX_INTERFACES, MAX_SERVICES, MAX_VIPS};
 use super::place::{Located, Place};
 use super::suggest::nearest;
 use super::words::{Family, Probe};
@@ -25,8 +24,8 @@ pub(crate) fn check(config: &Config) -> Result<(), ConfigError> {
     check_families(config)?;
     check_ports(config)?;
     check_follows(config)?;
-    check_snat_ports(config)?;
-    check_snat_addresses(config)
+    snat::check_ports(config)?;
+    snat::check_addresses(config)
 }
 
 /// Refuses the second of two equal values.
@@ -250,54 +249,6 @@ fn check_follows(config: &Config) -> Result<(), ConfigError> {
         if let Some(unprobed) = backends.find(|backend| !target.takes(&backend.name)) {
             let backend = unprobed.name.clone();
             return Err(Problem::FollowsOthers { service: name, followed, backend }.of(&service.probe));
-        }
-    }
-    Ok(())
-}
-
-fn check_snat_ports(config: &Config) -> Result<(), ConfigError> {
-    let range = &config.snat_ports;
-    let (first, last, width) = (range.first(), range.last(), range.width());
-    let reaches = |others: &std::ops::RangeInclusive<u16>| first <= *others.end() && *others.start() <= last;
-    let whose = if first < FIRST_UNPRIVILEGED_PORT {
-        Some("privileged ports")
-    } else if reaches(&NODE_PORTS) {
-        Some("NodePort range")
-    } else if reaches(&EPHEMERAL_PORTS) {
-        Some("host's ephemeral range")
-    } else {
-        None
-    };
-    if let Some(whose) = whose {
-        return Err(Problem::SnatOverlap { first, last, whose }.of(range));
-    }
-    if width < u32::from(MIN_SNAT_PORTS) {
-        return Err(Problem::SnatTooNarrow { first, last, width, least: MIN_SNAT_PORTS }.of(range));
-    }
-    match config.services.iter().find(|service| range.contains(service.port.value)) {
-        Some(service) => {
-            let (port, name) = (service.port.value, service.name.clone());
-            let place = match port_place(service) {
-                Place::Nowhere => range.place.clone(),
-                place => place,
-            };
-            Err(Problem::PortInSnat { port, service: name, first, last }.at(&place))
-        }
-        None => Ok(()),
-    }
-}
-
-fn check_snat_addresses(config: &Config) -> Result<(), ConfigError> {
-    for (position, address) in config.snat_addresses.iter().enumerate() {
-        check_usable("snat_addresses", address)?;
-        let family = Family::of(address.value);
-        if config.snat_addresses[..position].iter().any(|other| Family::of(other.value) == family) {
-            return Err(Problem::SnatFamilyTwice(family).of(address));
-        }
-        if let Some(backend) = owner(config, address.value) {
-            return Err(
-                Problem::SnatIsBackend { address: address.value, backend: backend.to_owned() }.of(address)
-            );
         }
     }
     Ok(())

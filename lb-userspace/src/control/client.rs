@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use super::routes::ANSWER_TIMEOUT;
 use super::types::{
-    ApiError, Backend, BackendAdd, BackendName, BackendRemove, BackendState, BackendWeight, Counters, Done,
-    Event, EventFilter, Flow, FlowFilter, Ready, Status,
+    ApiError, Backend, BackendAdd, BackendName, BackendRemove, BackendState, BackendWeight, Counters, Detach,
+    Done, Event, EventFilter, Flow, FlowFilter, Ready, Status,
 };
 
 mod error;
@@ -130,8 +130,8 @@ impl Client {
     }
 
     /// `detach`.
-    pub async fn detach(&self) -> Result<Done, ClientError> {
-        self.post("/v1/detach", &()).await
+    pub async fn detach(&self, request: &Detach) -> Result<Done, ClientError> {
+        self.post("/v1/detach", request).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {

@@ -3,8 +3,8 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::types::{
-    ApiError, Backend, BackendAdd, BackendName, BackendRemove, BackendState, BackendWeight, Counters, Done,
-    Event, EventFilter, Flow, FlowFilter, Ready, Status,
+    ApiError, Backend, BackendAdd, BackendName, BackendRemove, BackendState, BackendWeight, Counters, Detach,
+    Done, Event, EventFilter, Flow, FlowFilter, Ready, Status,
 };
 
 /// Where the answer goes. When it [is closed](oneshot::Sender::is_closed) nobody waits any more.
@@ -50,6 +50,6 @@ pub enum Command {
     Events(EventFilter, Reply<Chunks<Event>>),
     /// Read the configuration file again.
     Reload(Reply<Done>),
-    /// Take the programs off, remove the pinned state, answer, and exit.
-    Detach(Reply<Done>),
+    /// Take the programs off, remove the pinned state, answer, and exit; refused where another agent's is meant.
+    Detach(Detach, Reply<Done>),
 }

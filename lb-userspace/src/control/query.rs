@@ -36,7 +36,9 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
                     ),
                 )
             })?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
+        // Where every field has a default, nothing at all is an answer too.
+        let json: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        serde_json::from_slice(json).map(Self).map_err(|error| {
             ApiError::invalid(format!(
                 "the request's body does not fit ({error}): docs/api.md has an example"
             ))

@@ -106,7 +106,7 @@ pub(super) fn router(commands: mpsc::Sender<Command>) -> Router {
         .route("/v1/flows/reset", post(|State(a): A, Body(b)| changed(a, |r| Command::FlowsReset(b, r))))
         .route("/v1/events", get(|State(a): A, Filter(f)| a.lines(|r| Command::Events(f, r))))
         .route("/v1/reload", post(|State(agent): A| changed(agent, Command::Reload)))
-        .route("/v1/detach", post(|State(agent): A| changed(agent, Command::Detach)))
+        .route("/v1/detach", post(|State(a): A, Body(b)| changed(a, |r| Command::Detach(b, r))))
         .fallback(no_such_path)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Agent(commands))

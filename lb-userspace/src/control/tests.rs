@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::types::{Admin, ApiError, BackendState, Done, EventFilter, Flow, FlowFilter, samples};
+use super::types::{Admin, ApiError, BackendState, Detach, Done, EventFilter, Flow, FlowFilter, samples};
 use super::{BindError, Client, ClientError, Command, Server};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -186,8 +186,8 @@ async fn the_socket_is_for_root_and_its_group_and_goes_with_the_server() {
     let mode = std::fs::metadata(&lab.path).expect("the socket is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o660, "nobody else may open it");
     let client = lab.client();
-    let asked = tokio::spawn(async move { client.detach().await });
-    let Command::Detach(reply) = lab.command().await else { panic!("detach was asked for") };
+    let asked = tokio::spawn(async move { client.detach(&Detach::default()).await });
+    let Command::Detach(_, reply) = lab.command().await else { panic!("detach was asked for") };
     drop(lab.stop.take());
     while lab.path.exists() {
         sleep(Duration::from_millis(5)).await;

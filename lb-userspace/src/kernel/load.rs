@@ -18,9 +18,6 @@ use super::{Error, PinDirectory, Tables, pins, tables};
 /// The compiled programs.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/xdplb-ebpf"));
 
-/// The pin of the map that holds the ABI version.
-const ABI_PIN: &str = "abi";
-
 /// How many connections the tables hold. A family that is not balanced gets tables of one page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
@@ -150,7 +147,7 @@ fn discard(pins: &PinDirectory) -> Result<(), Error> {
 
 /// The version of the pinned maps, where there are any.
 pub fn pinned_version(directory: &Path) -> Option<u32> {
-    let map = aya::maps::Map::from_map_data(MapData::from_pin(directory.join(ABI_PIN)).ok()?).ok()?;
+    let map = aya::maps::Map::from_map_data(MapData::from_pin(directory.join(pins::ABI)).ok()?).ok()?;
     let versions: Array<MapData, u32> = map.try_into().ok()?;
     versions.get(&0, 0).ok()
 }
@@ -167,12 +164,12 @@ fn check_version(pins: &PinDirectory) -> Result<(), Error> {
 }
 
 fn write_version(pins: &PinDirectory) -> Result<(), Error> {
-    if pins.map(ABI_PIN).exists() {
+    if pins.map(pins::ABI).exists() {
         return Ok(());
     }
     let mut versions = Array::<MapData, u32>::create(1, 0).map_err(|error| Error::map("abi", &error))?;
     versions.set(0, ABI_VERSION, 0).map_err(|error| Error::map("abi", &error))?;
-    versions.pin(pins.map(ABI_PIN)).map_err(|error| Error::Map { name: "abi", reason: error.to_string() })
+    versions.pin(pins.map(pins::ABI)).map_err(|error| Error::Map { name: "abi", reason: error.to_string() })
 }
 
 /// Decides on a pinned table whose size is not the wanted one: dropped where it is empty, else kept. Returns the size

@@ -2,13 +2,21 @@
 
 use std::{
     ffi::CString,
-    fs::{self, File},
+    fs::{self, DirBuilder, File},
     io,
-    os::{fd::AsRawFd, unix::ffi::OsStrExt},
+    os::{
+        fd::AsRawFd,
+        unix::{ffi::OsStrExt, fs::DirBuilderExt},
+    },
     path::{Path, PathBuf},
 };
 
 use super::Error;
+
+/// The pin of the map that holds the ABI version.
+pub const ABI: &str = "abi";
+/// The pin of what the tables do not say: names, and the last state of everything.
+pub const CATALOG: &str = "catalog";
 
 /// The magic number of bpffs (`include/uapi/linux/magic.h`).
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
@@ -23,6 +31,8 @@ pub struct PinDirectory {
     path: PathBuf,
     /// Held open for its lock, which ends with the process.
     _lock: File,
+    /// Whether what is pinned from now on goes again, because the agent has not come to serve.
+    undo: bool,
 }
 
 impl PinDirectory {
@@ -34,7 +44,8 @@ impl PinDirectory {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let fail = |reason: String| Error::Pins { path: path.into(), reason };
         ensure_bpffs(path).map_err(fail)?;
-        fs::create_dir_all(path).map_err(|error| {
+        // Whoever can open the directory can hold its lock.
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
             fail(format!("the pin directory cannot be made ({error}): run xdplb as root"))
         })?;
         let lock =
@@ -47,7 +58,14 @@ impl PinDirectory {
                 _ => fail(format!("the pin directory cannot be locked: {error}")),
             });
         }
-        Ok(Self { path: path.into(), _lock: lock })
+        let undo = own_pins(path).is_ok_and(|pins| pins.is_empty());
+        Ok(Self { path: path.into(), _lock: lock, undo })
+    }
+
+    /// What is pinned by now stays when this value goes. Until then, a directory that was empty becomes empty again:
+    /// an agent that fails to start leaves nothing behind.
+    pub fn keep(&mut self) {
+        self.undo = false;
     }
 
     /// The directory.
@@ -63,6 +81,16 @@ impl PinDirectory {
     /// Where the link of an interface is pinned.
     pub fn link(&self, interface: &str) -> PathBuf {
         link_path(&self.path, interface)
+    }
+}
+
+impl Drop for PinDirectory {
+    fn drop(&mut self) {
+        if self.undo
+            && let Err(error) = remove_all(&self.path)
+        {
+            log::warn!("{} cannot be removed: {error}", self.path.display());
+        }
     }
 }
 
@@ -82,29 +110,46 @@ pub fn linked_interfaces(directory: &Path) -> Vec<String> {
     interfaces
 }
 
-/// Removes every pin and the directory.
+/// Removes every pin of ours and the directory, unless something else is in it.
 pub fn remove_all(directory: &Path) -> io::Result<()> {
     remove_pins(directory)?;
     match fs::remove_dir(directory) {
-        // A mount point of its own stays.
-        Err(error) if !matches!(error.raw_os_error(), Some(libc::EBUSY | libc::ENOENT)) => Err(error),
+        // A mount point of its own stays, and so does what others pinned.
+        Err(error) if !matches!(error.raw_os_error(), Some(libc::EBUSY | libc::ENOENT | libc::ENOTEMPTY)) => {
+            Err(error)
+        }
         _ => Ok(()),
     }
 }
 
-/// Removes every pin, so that the kernel lets go of programs and maps. Links go first: traffic passes to the host before
-/// the tables vanish.
+/// Removes every pin of ours, so that the kernel lets go of programs and maps. Links go first: traffic passes to the
+/// host before the tables vanish.
 pub fn remove_pins(directory: &Path) -> io::Result<()> {
-    let entries: Vec<PathBuf> = match fs::read_dir(directory) {
-        Ok(entries) => entries.filter_map(Result::ok).map(|entry| entry.path()).collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+    let (links, maps): (Vec<_>, Vec<_>) = own_pins(directory)?.into_iter().partition(|path| {
+        path.file_name().is_some_and(|name| name.as_bytes().starts_with(LINK_PREFIX.as_bytes()))
+    });
+    links.into_iter().chain(maps).try_for_each(fs::remove_file)
+}
+
+/// The pins of this and of other versions of xdplb: nothing where the directory is missing or no bpffs.
+pub fn own_pins(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries.filter_map(Result::ok).map(|entry| entry.path()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let is_link = |path: &Path| {
-        path.file_name().is_some_and(|name| name.as_bytes().starts_with(LINK_PREFIX.as_bytes()))
-    };
-    let (links, maps): (Vec<_>, Vec<_>) = entries.into_iter().partition(|path| is_link(path));
-    links.into_iter().chain(maps).try_for_each(fs::remove_file)
+    if !is_bpffs(directory) {
+        return Ok(Vec::new());
+    }
+    Ok(entries
+        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_own_name))
+        .collect())
+}
+
+/// Whether a pin is called as ours are: maps in capitals.
+fn is_own_name(name: &str) -> bool {
+    let is_map = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+    is_map || name == ABI || name == CATALOG || name.starts_with(LINK_PREFIX)
 }
 
 /// Mounts bpffs where the directory would not lie on one.
@@ -114,10 +159,19 @@ fn ensure_bpffs(path: &Path) -> Result<(), String> {
         return Ok(());
     }
     let target = if path.starts_with(USUAL_MOUNT) { Path::new(USUAL_MOUNT) } else { path };
-    fs::create_dir_all(target).map_err(|error| format!("{} cannot be made ({error})", target.display()))?;
+    if fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(
+            "this is no bpffs, and it is not empty: name a directory below /sys/fs/bpf, or an empty one, \
+                    with --pin-dir"
+                .into(),
+        );
+    }
+    fs::create_dir_all(target)
+        .map_err(|error| format!("{} cannot be made ({error}): run xdplb as root", target.display()))?;
     mount_bpffs(target).map_err(|error| {
         format!(
-            "there is no bpffs, and it cannot be mounted ({error}): run `mount -t bpf bpf {}` as root",
+            "there is no bpffs, and it cannot be mounted ({error}): run xdplb as root, or first \
+             `mount -t bpf bpf {}`",
             target.display()
         )
     })

@@ -35,7 +35,7 @@ counter            packets
 drop_fragment            2
 drop_orphan_reply       15
 forwarded            51234
-passed               90321
+passed_not_ours      90321
 ";
         let style = Style::plain(samples::moment(0).time());
         assert_eq!(counters(&samples::counters(), &style), expected, "aligned");

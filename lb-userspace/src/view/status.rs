@@ -28,7 +28,7 @@ pub fn status(status: &Status, style: &Style) -> String {
     parts.join("\n")
 }
 
-/// The line about the agent: also the first line of every answer read from the pinned maps.
+/// The line about the agent: also what is said with every answer that is read from the pinned maps.
 pub fn agent(agent: &Agent, style: &Style) -> String {
     let age = agent.since.map(|since| duration(since.age(style.now)));
     match (agent.running, agent.since, age) {
@@ -163,7 +163,7 @@ fn totals(status: &Status, style: &Style) -> String {
 }
 
 fn entries(table: TableUse) -> String {
-    format!("{} of {} entries ({} %)", table.used, table.capacity, table.percent())
+    format!("{} of {} connections ({} %)", table.used, table.capacity, table.percent())
 }
 
 #[cfg(test)]

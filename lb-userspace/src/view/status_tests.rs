@@ -13,21 +13,21 @@ fn one_controller_of_two_is_down() {
 degraded: controller-2 is down
 agent: running for 5m12s, version 0.1.0
 
-service         vip              mode  policy  controller-1  controller-2
-kubernetes-api  192.0.2.10:6443  nat   maglev  up            down
-konnectivity    192.0.2.10:8132  nat   spread  up            down
+service             vip              mode  policy  controller-1  controller-2
+kubernetes-api      192.0.2.10:6443  nat   maglev  up            down
+konnectivity-agent  192.0.2.10:8132  nat   spread  up            down
 
-service         backend       health  for    last probe
-kubernetes-api  controller-2  down    2m12s  connection refused, 12s ago
-konnectivity    controller-2  down    2m12s  connection refused, 12s ago
+service             backend       health  for    last probe
+kubernetes-api      controller-2  down    2m12s  connection refused, 12s ago
+konnectivity-agent  controller-2  down    2m12s  connection refused, 12s ago
 
 backend       address    weight  state    flows
 controller-1  10.0.0.11       1  enabled    412
 controller-2  10.0.0.12       1  enabled      0
 
 interfaces  eth0 (native)
-flow table  824 of 2097152 entries (0 %)
-half-open   2 of 131072 entries (0 %)
+flow table  412 of 262144 connections (0 %)
+half-open   2 of 32768 connections (0 %)
 packets     51234 forwarded, 17 dropped, 90321 not ours
 ";
     assert_eq!(status(&samples::status(), &style()), expected, "the whole page");
@@ -62,8 +62,8 @@ controller-1  10.0.0.11, 2001:db8:2::11       1  enabled     412
 controller-2  10.0.0.12                       1  draining      0
 
 interfaces  eth0 (native)
-flow table  824 of 2097152 entries (0 %)
-half-open   2 of 131072 entries (0 %)
+flow table  412 of 262144 connections (0 %)
+half-open   2 of 32768 connections (0 %)
 packets     51234 forwarded, 17 dropped, 90321 not ours
 
 warning: eth0 lacks 192.0.2.10: ip addr add 192.0.2.10/32 dev eth0
@@ -73,13 +73,13 @@ warning: eth0 lacks 192.0.2.10: ip addr add 192.0.2.10/32 dev eth0
 
 #[test]
 fn a_narrow_terminal_gets_pairs_and_loses_no_health() {
-    let narrow = Style { width: Some(62), ..style() };
+    let narrow = Style { width: Some(66), ..style() };
     let expected = "\
-service         vip              policy  backend       health
-kubernetes-api  192.0.2.10:6443  maglev  controller-1  up
-kubernetes-api  192.0.2.10:6443  maglev  controller-2  down
-konnectivity    192.0.2.10:8132  spread  controller-1  up
-konnectivity    192.0.2.10:8132  spread  controller-2  down
+service             vip              policy  backend       health
+kubernetes-api      192.0.2.10:6443  maglev  controller-1  up
+kubernetes-api      192.0.2.10:6443  maglev  controller-2  down
+konnectivity-agent  192.0.2.10:8132  spread  controller-1  up
+konnectivity-agent  192.0.2.10:8132  spread  controller-2  down
 ";
     assert_eq!(services(&samples::status(), &narrow), expected, "one row a pair");
 }

@@ -17,7 +17,13 @@ pub(super) struct Verdict {
 /// The worst thing first: nothing is served, somebody is served on trust, nobody watches, something is missing.
 pub(super) fn verdict(status: &Status) -> Verdict {
     let verdict = |word, paint, reasons: String| Verdict { word, paint, reasons };
-    if !status.ready {
+    let detached = status.interfaces.iter().all(|interface| interface.xdp_mode == XdpMode::Detached);
+    if !status.agent.running && detached {
+        let reasons = "no program is attached, so the host's own TCP gets the packets; start `xdplb run`";
+        return verdict("not serving", Paint::Bad, reasons.to_owned());
+    }
+    // Without an agent nobody is ready, but packets are forwarded all the same.
+    if status.agent.running && !status.ready {
         let reasons = "this balancer does not serve yet; the agent's log says what it waits for";
         return verdict("not ready", Paint::Bad, reasons.to_owned());
     }
@@ -125,7 +131,20 @@ mod tests {
         status.fail_open = vec!["kubernetes-api".into()];
         assert!(words(&status).starts_with("fail open: no backend of kubernetes-api"), "served on trust");
         status.ready = false;
+        status.agent.running = true;
         assert!(words(&status).starts_with("not ready:"), "nothing is served");
+    }
+
+    #[test]
+    fn without_an_agent_it_matters_whether_the_program_is_there() {
+        let mut status = samples::status();
+        (status.agent.running, status.ready) = (false, false);
+        assert!(
+            words(&status).starts_with("unattended: packets are forwarded"),
+            "as the pinned maps tell it"
+        );
+        status.interfaces[0].xdp_mode = XdpMode::Detached;
+        assert!(words(&status).starts_with("not serving: no program is attached"), "nobody forwards");
     }
 
     #[test]

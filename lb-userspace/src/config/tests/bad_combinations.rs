@@ -275,7 +275,7 @@ fn flags_are_named_where_there_is_no_file() {
             flags(&["eth0"], &[], &["a b=10.0.0.11"]),
             r#"--backend: "a b" cannot be a name; use 1 to 63 letters, digits, and any of - _ . :"#,
         ),
-        (mode, r#"--mode: mode "dsr-ipip" is not in this version yet; use mode = "nat""#),
+        (mode, r#"--mode: mode "dsr-ipip" is not in this version yet; use "nat""#),
     ] {
         let told = Config::from_flags(&flags).err().map(|error| error.to_string());
         assert_eq!(told.as_deref(), Some(expected), "of {flags:?}");

@@ -101,13 +101,10 @@ fn shape() {
 #[test]
 fn values_at_the_top() {
     all_refused(&[
-        (
-            top("mode = \"dsr-l2\""),
-            r#"xdplb.toml:2:8: mode "dsr-l2" is not in this version yet; use mode = "nat""#,
-        ),
+        (top("mode = \"dsr-l2\""), r#"xdplb.toml:2:8: mode "dsr-l2" is not in this version yet; use "nat""#),
         (
             below("[[services]]\nname = \"s\"\nport = 6443\nmode = \"dsr-gue\""),
-            r#"xdplb.toml:9:8: mode "dsr-gue" is not in this version yet; use mode = "nat""#,
+            r#"xdplb.toml:9:8: mode "dsr-gue" is not in this version yet; use "nat""#,
         ),
         (
             top("mode = \"dsr\""),
@@ -134,8 +131,8 @@ fn values_at_the_top() {
             r#"xdplb.toml:2:14: snat_ports = [10000, 99999] is not a range; write it as "10000-29999" or [10000, 29999]"#,
         ),
         (
-            top("snat_ports = \"10000-20000\""),
-            "xdplb.toml:2:14: snat_ports 10000-20000 are 10001 ports; give at least 20000",
+            top("snat_ports = \"10000-14094\""),
+            "xdplb.toml:2:14: snat_ports 10000-14094 are 4095 ports; give at least 4096",
         ),
         (
             top("snat_ports = \"500-29999\""),
@@ -151,11 +148,11 @@ fn values_at_the_top() {
         ),
         (
             top("snat_ports = \"9000-29999\""),
-            r#"xdplb.toml:2:14: port 9443 of "controller-join" is within snat_ports (9000-29999); move the service or the range"#,
+            r#"xdplb.toml:2:14: port 9443 of "controller-join" is within snat_ports (9000-29999); write snat_ports = "9444-29999" or move the service"#,
         ),
         (
             below("[[services]]\nname = \"s\"\nport = 16443"),
-            r#"xdplb.toml:8:8: port 16443 of "s" is within snat_ports (10000-29999); move the service or the range"#,
+            r#"xdplb.toml:8:8: port 16443 of "s" is within snat_ports (10000-29999); write snat_ports = "1024-16442" or move the service"#,
         ),
         (
             top("cluster_key_file = \"cluster.key\""),

@@ -177,6 +177,13 @@ fn what_the_operator_should_know_is_a_warning() {
         warnings(&format!("{drained}[[services]]\nname = \"api\"\nport = 6443\n")),
         ["every backend of the service \"api\" is drained or disabled; run `xdplb backend enable NAME`"]
     );
+    assert_eq!(
+        warnings(&format!("snat_ports = \"20000-24095\"\n{SHORT}")),
+        [
+            "snat_ports 20000-24095 are 4096 ports, and so many connections to one port of one backend at once; in a \
+          storm of reconnects more are wanted, give 20000 if you can"
+        ]
+    );
     let mut host = host();
     host.interfaces[1].up = false;
     let told = right(SHORT).resolve(&host).expect("this should fit").warnings;

@@ -41,6 +41,7 @@ fn request(name: &str, documented: &Value) -> serde_json::Result<Value> {
         "backend-weight" => read::<BackendWeight>(documented),
         "backend-idle" => read::<BackendName>(documented),
         "flows-reset" => read::<FlowFilter>(documented),
+        "detach" => read::<Detach>(documented),
         other => panic!("docs/api.md has a request {other:?} that no type reads"),
     }
 }
@@ -75,7 +76,7 @@ fn every_sample_is_what_the_types_write() {
 #[test]
 fn every_request_is_what_the_types_read() {
     let requests = blocks("request");
-    assert_eq!(requests.len(), 6, "every request with a body has its sample");
+    assert_eq!(requests.len(), 7, "every request with a body has its sample");
     for (name, documented) in requests {
         let read = request(name, &documented).unwrap_or_else(|error| panic!("{name} is refused: {error}"));
         assert_eq!(documented, read, "{name} must show every field:\n{read:#}");

@@ -14,7 +14,8 @@ mod words;
 pub use error::ApiError;
 pub use flow::{Counters, Event, Flow};
 pub use request::{
-    BackendAdd, BackendName, BackendRemove, BackendState, BackendWeight, Done, EventFilter, FlowFilter,
+    BackendAdd, BackendName, BackendRemove, BackendState, BackendWeight, Detach, Done, EventFilter,
+    FlowFilter,
 };
 pub use status::{
     Agent, Backend, Interface, LastProbe, Ready, Service, ServiceBackend, Status, TableUse, Totals,

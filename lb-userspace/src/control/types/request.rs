@@ -1,6 +1,7 @@
 //! What a client may ask for. A field that is not known is refused, never ignored.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -93,6 +94,15 @@ impl FlowFilter {
             && self.client.is_none_or(|address| address == flow.client.ip())
             && self.snat.is_none_or(|snat| flow.snat == Some(snat))
     }
+}
+
+/// `detach`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Detach {
+    /// The pinned state that is meant: an agent with another refuses. Without it, whatever the agent has.
+    #[serde(default)]
+    pub pin_dir: Option<PathBuf>,
 }
 
 /// `events`.

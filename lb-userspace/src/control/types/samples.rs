@@ -49,12 +49,12 @@ pub(crate) fn status() -> Status {
         interfaces: vec![Interface { name: "eth0".into(), xdp_mode: XdpMode::Native }],
         services: vec![
             service("kubernetes-api", 6443, Policy::Maglev),
-            service("konnectivity", 8132, Policy::Spread),
+            service("konnectivity-agent", 8132, Policy::Spread),
         ],
         backends: backends(),
         fail_open: Vec::new(),
-        flow_table: TableUse { used: 824, capacity: 2_097_152 },
-        half_open_table: TableUse { used: 2, capacity: 131_072 },
+        flow_table: TableUse { used: 412, capacity: 262_144 },
+        half_open_table: TableUse { used: 2, capacity: 32_768 },
         totals: Totals { forwarded_packets: 51_234, dropped_packets: 17, passed_packets: 90_321 },
         warnings: Vec::new(),
     }
@@ -86,7 +86,7 @@ pub(crate) fn flow_ipv6() -> Flow {
 }
 
 pub(crate) fn counters() -> Counters {
-    [("drop_fragment", 2), ("drop_orphan_reply", 15), ("forwarded", 51_234), ("passed", 90_321)]
+    [("drop_fragment", 2), ("drop_orphan_reply", 15), ("forwarded", 51_234), ("passed_not_ours", 90_321)]
         .map(|(name, value)| (name.to_owned(), value))
         .into()
 }

@@ -1,0 +1,118 @@
+//! What a walk over the flow tables counts.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::IpAddr,
+    time::Instant,
+};
+
+use lb_common::{
+    abi::{AddressV4, AddressV6, BackendId, Flow, StateWord},
+    tcp::{Direction, State},
+};
+
+use crate::kernel::{
+    batch::{FlowTables, Walk, WalkFamily},
+    collect::Tier,
+};
+
+/// What a walk counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Live connections of each backend: not closed yet.
+    pub flows: BTreeMap<BackendId, u64>,
+    /// The backends that any entry still names.
+    pub held: BTreeSet<BackendId>,
+    /// SNAT ports in use, of each pool: closed connections hold theirs until they are collected.
+    pub ports: BTreeMap<PortPool, u64>,
+    /// Connections in the flow tables.
+    pub flow_table_used: u64,
+    /// Connections in the half-open tiers.
+    pub half_open_used: u64,
+    /// When the walk began.
+    pub begun: Option<Instant>,
+    /// When the walk ended, `CLOCK_MONOTONIC`, nanoseconds.
+    pub at_ns: u64,
+}
+
+/// Whose connections share the SNAT ports: each backend and port has the whole range, once for each SNAT address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PortPool {
+    /// The backend.
+    pub backend: BackendId,
+    /// Its port.
+    pub port: u16,
+    /// The SNAT address.
+    pub snat: IpAddr,
+}
+
+/// Addresses of a family as the standard library has them.
+pub trait Standard: WalkFamily {
+    /// The address.
+    fn ip(self) -> IpAddr;
+}
+
+impl Standard for AddressV4 {
+    fn ip(self) -> IpAddr {
+        IpAddr::V4(self.into())
+    }
+}
+
+impl Standard for AddressV6 {
+    fn ip(self) -> IpAddr {
+        IpAddr::V6(self.into())
+    }
+}
+
+impl Census {
+    /// A census that begins now.
+    pub fn begin() -> Self {
+        Self { begun: Some(Instant::now()), ..Self::default() }
+    }
+
+    /// Counts all tables at once; the agent itself does it in slices.
+    pub fn of(tables: &FlowTables) -> io::Result<Self> {
+        let mut census = Self::begin();
+        for tier in [Tier::Flows, Tier::HalfOpen] {
+            census.walk::<AddressV4>(tables, tier)?;
+            census.walk::<AddressV6>(tables, tier)?;
+        }
+        Ok(census)
+    }
+
+    fn walk<A: Standard>(&mut self, tables: &FlowTables, tier: Tier) -> io::Result<()> {
+        let mut walk = Walk::<A>::new(tables, tier);
+        while let Some(slice) = walk.next_slice()? {
+            slice.for_each(|(_, flow)| self.count(tier, &flow));
+        }
+        Ok(())
+    }
+
+    /// Takes one entry into account.
+    pub fn count<A: Standard>(&mut self, tier: Tier, flow: &Flow<A>) {
+        let word = StateWord(flow.meta.state);
+        self.held.insert(flow.meta.backend);
+        if word.direction() == Direction::Reverse {
+            return;
+        }
+        match tier {
+            Tier::Flows => self.flow_table_used += 1,
+            Tier::HalfOpen => self.half_open_used += 1,
+        }
+        let pool = PortPool {
+            backend: flow.meta.backend,
+            port: u16::from_be_bytes(flow.twin.source_port),
+            snat: flow.twin.destination.ip(),
+        };
+        *self.ports.entry(pool).or_default() += 1;
+        if !matches!(word.state(), State::Closed | State::Dead) {
+            *self.flows.entry(flow.meta.backend).or_default() += 1;
+        }
+    }
+
+    /// Whether the walk began after this moment, and so has seen all that was there.
+    pub fn is_since(&self, moment: Instant) -> bool {
+        self.begun.is_some_and(|begun| begun >= moment)
+    }
+}

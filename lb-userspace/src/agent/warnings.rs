@@ -1,0 +1,83 @@
+//! What the operator should look at: said in the log when it begins, and in the status for as long as it lasts.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Agent,
+    census::{Census, PortPool},
+};
+use crate::net;
+
+/// From here on, in per cent of the SNAT ports, new connections will soon be refused.
+const CROWDED: u64 = 80;
+/// Below this a crowded pool is one no more: a figure at the edge shall not fill the log.
+const RELAXED: u64 = 70;
+
+impl Agent {
+    /// Everything that lasts, one sentence each.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let lasting = self.notes.iter().chain(&self.listeners).cloned();
+        let crowded = self.crowded.iter().map(|(pool, used)| self.crowded_words(*pool, *used));
+        lasting.chain(self.state.resolved().warnings.iter().map(ToString::to_string)).chain(crowded).collect()
+    }
+
+    /// Looks for programs of this host in the way, and says in the log all that there is to say.
+    pub(super) fn warn(&mut self) {
+        self.listeners = self.find_listeners();
+        for warning in self.warnings() {
+            log::warn!("{warning}");
+        }
+    }
+
+    pub(super) fn find_listeners(&self) -> Vec<String> {
+        let resolved = self.state.resolved();
+        let ports: Vec<u16> = resolved.frontends.iter().map(|frontend| frontend.port).collect();
+        let mut listeners = net::listeners(&ports).unwrap_or_default();
+        listeners.retain(|listener| resolved.vips.iter().any(|vip| listener.serves(*vip)));
+        let words = |listener: net::Listener| {
+            format!(
+                "a program of this host listens on {}: it can no longer be reached from outside on the VIP; stop it \
+                 or give it another address",
+                listener.address
+            )
+        };
+        listeners.into_iter().map(words).collect()
+    }
+
+    /// Follows how many SNAT ports are in use; whoever crosses the line is said once.
+    pub(super) fn watch_ports(&mut self, census: &Census) {
+        let width = u64::from(self.state.config().snat_ports.value.width());
+        let former = std::mem::take(&mut self.crowded);
+        let line = |pool: &PortPool| if former.contains_key(pool) { RELAXED } else { CROWDED };
+        let crowded: BTreeMap<PortPool, u64> = census
+            .ports
+            .iter()
+            .filter(|(pool, used)| **used * 100 > width * line(pool))
+            .map(|(pool, used)| (*pool, *used))
+            .collect();
+        for (pool, used) in crowded.iter().filter(|(pool, _)| !former.contains_key(pool)) {
+            log::warn!("{}", self.crowded_words(*pool, *used));
+        }
+        for pool in former.keys().filter(|pool| !crowded.contains_key(pool)) {
+            log::info!("{}: there are SNAT ports enough again", self.pool_name(*pool));
+        }
+        self.crowded = crowded;
+    }
+
+    fn crowded_words(&self, pool: PortPool, used: u64) -> String {
+        let width = u64::from(self.state.config().snat_ports.value.width()).max(1);
+        format!(
+            "{}: {used} of {width} SNAT ports are in use ({} %), above {CROWDED} % new connections begin to be \
+             refused; widen snat_ports, or add a backend or a VIP",
+            self.pool_name(pool),
+            used * 100 / width
+        )
+    }
+
+    /// A pool as the operator knows it.
+    fn pool_name(&self, pool: PortPool) -> String {
+        let assignment = self.state.ids().get(pool.backend);
+        let name = assignment.map_or_else(|| pool.backend.to_string(), |assignment| assignment.name.clone());
+        format!("port {} of {name} from {}", pool.port, pool.snat)
+    }
+}
