@@ -71,7 +71,7 @@ fn measure_in(pins: &PinDirectory, flows: u32) -> anyhow::Result<()> {
         let seen = census.borrow_and_update().flow_table_used;
         ensure!(seen == u64::from(flows), "the walk saw {seen} of {flows} connections");
     }
-    let (cpu, wall) = (cpu_time() - cpu, wall.elapsed());
+    let (cpu, wall) = (cpu_time().saturating_sub(cpu), wall.elapsed());
     println!(
         "{rounds} walks over {flows} connections: {:.2} s of CPU in {:.1} s = {:.2} % of a core; {:.0} ns an entry",
         cpu.as_secs_f64(),
