@@ -1,6 +1,7 @@
 //! Figures that drift with the machine, and so are no tests: `cargo bench -p lb-tests`, as root.
 
 mod collector;
+mod prober;
 
 use clap::Parser;
 
@@ -17,5 +18,6 @@ struct Arguments {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    prober::measure()?;
     collector::measure(arguments.flows)
 }

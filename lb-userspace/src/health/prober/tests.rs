@@ -4,7 +4,6 @@ use std::net::TcpListener;
 
 use super::schedule::Schedule;
 use super::*;
-use crate::net::namespace::namespace_or_skip;
 
 const INTERVAL: Duration = Duration::from_secs(2);
 
@@ -99,43 +98,4 @@ async fn results_name_their_target() {
     }
     drop(prober);
     while results.recv().await.is_some() {}
-}
-
-/// User and system time of this process.
-fn cpu_time() -> Duration {
-    // SAFETY: all-zero bytes are a valid `rusage`.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: the pointer is to a whole `rusage` that outlives the call.
-    assert_eq!(unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) }, 0, "getrusage works");
-    let time = |t: libc::timeval| {
-        Duration::from_secs(t.tv_sec.unsigned_abs()) + Duration::from_micros(t.tv_usec.unsigned_abs())
-    };
-    time(usage.ru_utime) + time(usage.ru_stime)
-}
-
-#[test]
-#[ignore = "a measurement of 12 s: run it alone, with --release --ignored --nocapture"]
-fn a_thousand_targets_cost_little() {
-    let Some(namespace) = namespace_or_skip("a_thousand_targets_cost_little") else { return };
-    namespace.block_on(|| async {
-        let _listener = TcpListener::bind("0.0.0.0:6443").expect("the namespace is empty");
-        let (prober, mut results) = Prober::start();
-        let address = |n: u16| SocketAddr::from(([127, 1, n.to_be_bytes()[0], n.to_be_bytes()[1]], 6443));
-        let targets = (0..1000).map(|n| (TargetId(n.into()), target(address(n), INTERVAL)));
-        prober.replace(targets.collect());
-        let measure_from = Instant::now() + INTERVAL;
-        let (mut before, mut counted) = (None, 0u32);
-        while measure_from.elapsed() < 5 * INTERVAL {
-            let (id, result) = results.recv().await.expect("the prober lives");
-            assert_eq!(result.outcome, Outcome::Up, "{id:?}");
-            if Instant::now() >= measure_from {
-                before.get_or_insert_with(cpu_time);
-                counted += 1;
-            }
-        }
-        let spent = cpu_time().saturating_sub(before.expect("there were results"));
-        let share = spent.as_secs_f64() / measure_from.elapsed().as_secs_f64() * 100.0;
-        println!("{counted} probes, {:?} a probe, {share:.1} % of a core", spent / counted);
-        assert!((4500..=5600).contains(&counted), "a thousand targets at 2 s for 10 s, got {counted}");
-    });
 }
