@@ -25,15 +25,15 @@ pub fn measure() -> anyhow::Result<()> {
         };
         prober.replace((0..1000).map(target).collect());
         let (begun, cpu) = (Instant::now(), super::collector::cpu_time());
-        let mut probes = 0u32;
+        let mut answers = 0u32;
         while begun.elapsed() < 5 * INTERVAL && results.recv().await.is_some() {
-            probes += 1;
+            answers += 1;
         }
         let (cpu, wall) = (super::collector::cpu_time().saturating_sub(cpu), begun.elapsed());
         println!(
-            "1000 backends every {} s: {probes} probes, {:.0} us each, {:.1} % of a core",
+            "1000 backends every {} s: {answers} probes, {:.0} us each, {:.1} % of a core",
             INTERVAL.as_secs(),
-            cpu.as_secs_f64() * 1e6 / f64::from(probes),
+            cpu.as_secs_f64() * 1e6 / f64::from(answers),
             100.0 * cpu.as_secs_f64() / wall.as_secs_f64(),
         );
     });
