@@ -16,8 +16,8 @@ pub const HALF_OPEN_CONNECTIONS: u32 = 32_768;
 /// Both directions of a connection have an entry of their own.
 pub const ENTRIES_PER_CONNECTION: u32 = 2;
 
-/// Backend ids, 0 excluded: [`crate::abi::BackendId`] indexes an array of this size. 32 B (IPv4) and 64 B (IPv6)
-/// each, 384 KiB together.
+/// Backend ids, 0 excluded: [`crate::abi::BackendId`] indexes an array of this size. 24 B (IPv4) and 48 B (IPv6)
+/// each, 288 KiB together.
 pub const MAX_BACKENDS: u32 = 4096;
 
 /// Services (a VIP and a port each). The id is one byte of a flow entry.
