@@ -1,7 +1,7 @@
 //! The collector: one thread that walks the flow tables in slices, has the pairs deleted that are over, and counts what
 //! it sees.
 //!
-//! A walk is paced so that it takes at most one part in [`PACE`] of a core, however large the tables are. So it may come
+//! A walk is paced so that it takes at most 1.5 % of a core, however large the tables are. So it may come
 //! around only every half minute over a million flows; closed flows do not wait for it: the data plane tells of each in
 //! a ring, and they are collected when they are due.
 

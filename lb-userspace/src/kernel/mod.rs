@@ -1,7 +1,7 @@
 //! Loading, attaching, pinning, typed maps: the only user of aya and of the `bpf` system call.
 //!
 //! The kernel's state outlives the agent: maps and links are pinned under the pin directory ([`pins`]), a new agent
-//! opens the same maps ([`Tables`]) and replaces the program in the links ([`attach`]) atomically.
+//! opens the same maps ([`Tables`]) and replaces the program in the links ([`attach()`]) atomically.
 
 pub mod attach;
 pub mod batch;
