@@ -487,8 +487,8 @@ impl Settings {
             State::Established => self.established_timeout,
             State::ClientClosed | State::BackendClosed => self.half_closed_timeout,
             State::Closed if word.has(flow_flags::BACKEND_CLOSED_FIRST) => self.time_wait_timeout,
-            State::Closed => self.closed_timeout,
-            State::Dead => 0,
+            // A dead entry outlives its claim by microseconds; one that is this old was left behind.
+            State::Closed | State::Dead => self.closed_timeout,
         }
     }
 

@@ -15,12 +15,13 @@ use crate::{
     enter::{self, Draft, Entered},
     family::Family,
     forward::{self, Packet},
-    maps, next_hop, reset,
-    verdict::Outcome,
+    maps, next_hop,
+    verdict::{Outcome, Verdict},
 };
 
-/// Backends tried before a SYN is dropped for want of one whose link-layer address is known.
-const BACKEND_TRIES: u32 = 4;
+/// Backends tried before a SYN is dropped for want of one whose link-layer address is known: all of a control plane of
+/// five.
+const BACKEND_TRIES: u32 = 5;
 
 /// Admits a SYN.
 #[inline(never)]
@@ -31,12 +32,12 @@ pub fn connection<F: Family>(packet: &Packet<F>, service: &Service) -> Outcome {
     draft.hop = next_hop::of_client(packet)?;
     draft.backend = usable_backend(packet, service, hash)?;
     if draft.backend == 0 {
-        return reset::answer(packet, Counter::ResetNoBackend);
+        return Ok(Verdict::Answer(Counter::ResetNoBackend));
     }
     draft.service = *service;
     draft.word = StateWord::new(State::SynSent, 0, 0, service.id);
     if !allocate(packet, draft, hash)? {
-        return reset::answer(packet, Counter::ResetNoPort);
+        return Ok(Verdict::Answer(Counter::ResetNoPort));
     }
     maps::count(Counter::FlowOpened);
     enter::send(packet, draft)
@@ -60,7 +61,7 @@ fn usable_backend<F: Family>(packet: &Packet<F>, service: &Service, hash: u64) -
         return Ok(first);
     }
     for attempt in 1..BACKEND_TRIES {
-        let id = choose::alternative(service, hash, attempt);
+        let id = choose::other(service, hash, attempt, first);
         if is_usable::<F>(id) {
             return Ok(id);
         }

@@ -8,7 +8,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::{EbpfContext as _, bindings::BPF_F_CURRENT_NETNS, helpers};
 use lb_common::{
-    abi::{Service, StateWord, flow_flags},
+    abi::{Service, StateWord, backend_state, flow_flags},
     counters::Counter,
     limits::ADOPTION_CANDIDATES,
     tcp::{
@@ -25,7 +25,6 @@ use crate::{
     forward::Packet,
     maps, next_hop,
     pair::Tier,
-    reset,
     verdict::{Outcome, Verdict},
 };
 
@@ -35,9 +34,6 @@ const LISTEN: u32 = 10;
 /// How far a reply may lie from the client's packet, in bytes, to confirm a guess: more than a window in use, one
 /// thousandth of the sequence space, and both numbers must fit.
 const REPLY_WINDOW: u32 = 1 << 22;
-
-/// Candidates tried for one packet, where the first ones' ports belong to flows that are known.
-const TRIES_A_PACKET: u32 = 4;
 
 /// Takes up the flow of a packet, as its `attempt`-th guess.
 #[inline(never)]
@@ -51,24 +47,34 @@ pub fn packet<F: Family>(packet: &Packet<F>, service: &Service, attempt: u8) -> 
     admit::refuse_martians(packet)?;
     let backends = choose::count(service);
     if backends == 0 {
-        return reset::answer(packet, Counter::ResetNoBackend);
+        return Ok(Verdict::Answer(Counter::ResetNoBackend));
     }
     let candidates = if backends * 2 < ADOPTION_CANDIDATES { backends * 2 } else { ADOPTION_CANDIDATES };
     let draft = enter::draft::<F>()?;
     draft.hop = next_hop::of_client(packet)?;
     draft.service = *service;
     let hash = choose::hash(packet);
-    let mut guessing =
-        Guessing { packet, draft, hash, backends, candidates, attempt: attempt.into(), entered: false };
+    let mut guessing = Guessing {
+        packet,
+        draft,
+        hash,
+        backends,
+        candidates,
+        attempt: attempt.into(),
+        end: GuessingEnd::Exhausted,
+    };
     // SAFETY: the callback has the type that the helper wants, and the state outlives the call.
     unsafe {
-        helpers::bpf_loop(TRIES_A_PACKET, try_guess::<F> as *mut c_void, (&raw mut guessing).cast(), 0)
+        helpers::bpf_loop(ADOPTION_CANDIDATES, try_guess::<F> as *mut c_void, (&raw mut guessing).cast(), 0)
     };
-    if guessing.entered {
-        maps::count(Counter::FlowAdopted);
-        return enter::send(packet, guessing.draft);
+    match guessing.end {
+        GuessingEnd::Entered => {
+            maps::count(Counter::FlowAdopted);
+            enter::send(packet, guessing.draft)
+        }
+        GuessingEnd::NoNextHop => Err(Counter::DropNoNextHop),
+        GuessingEnd::Exhausted => Ok(Verdict::Answer(Counter::ResetNotAdopted)),
     }
-    reset::answer(packet, Counter::ResetNotAdopted)
 }
 
 /// What the loop over the guesses carries along.
@@ -79,10 +85,19 @@ struct Guessing<'a, F: Family> {
     backends: u32,
     candidates: u32,
     attempt: u32,
-    entered: bool,
+    end: GuessingEnd,
 }
 
-/// One round: enters the next guess, if its port is free.
+/// How the loop ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum GuessingEnd {
+    Exhausted,
+    Entered,
+    /// The guess may be right, but its backend cannot be reached yet; the client's packet will come again.
+    NoNextHop,
+}
+
+/// One round: enters the next guess, if its backend is there and its port free.
 extern "C" fn try_guess<F: Family>(_index: u32, guessing: *mut c_void) -> i64 {
     // SAFETY: `packet` gave its own state, which nobody else uses during the loop.
     let guessing = unsafe { &mut *guessing.cast::<Guessing<'_, F>>() };
@@ -100,10 +115,20 @@ extern "C" fn try_guess<F: Family>(_index: u32, guessing: *mut c_void) -> i64 {
     let draft = &mut *guessing.draft;
     draft.word = StateWord::new(state, flags, attempt as u8, draft.service.id);
     draft.backend = choose::guess(&draft.service, guessing.hash, backend);
-    let port = packet.settings.snat_ports().candidate(guessing.hash, port);
-    guessing.entered = matches!(enter::pair(packet, draft, port), Entered::Yes);
     guessing.attempt = attempt + 1;
-    i64::from(guessing.entered)
+    match F::backends().get(u32::from(draft.backend)).map_or(backend_state::NONE, |backend| backend.state) {
+        backend_state::ACTIVE => {}
+        backend_state::UNRESOLVED => {
+            guessing.end = GuessingEnd::NoNextHop;
+            return 1;
+        }
+        _ => return 0,
+    }
+    let port = packet.settings.snat_ports().candidate(guessing.hash, port);
+    if matches!(enter::pair(packet, draft, port), Entered::Yes) {
+        guessing.end = GuessingEnd::Entered;
+    }
+    i64::from(guessing.end == GuessingEnd::Entered)
 }
 
 /// Judges the first reply to an adopted flow: confirms the pair, or takes the guess back.

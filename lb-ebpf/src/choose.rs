@@ -20,17 +20,24 @@ pub fn backend<F: Family>(packet: &Packet<F>, service: &Service, hash: u64) -> B
 /// The backend of a guess at a connection that was begun elsewhere: where its SYN led to, then the others in turn.
 #[inline(always)]
 pub fn guess(service: &Service, hash: u64, attempt: u32) -> BackendId {
-    if attempt == 0 && service.policy != policy::SPREAD {
-        slot(service, hash)
-    } else {
-        alternative(service, hash, attempt)
-    }
+    let first =
+        if service.policy == policy::SPREAD { alternative(service, hash, 0) } else { slot(service, hash) };
+    if attempt == 0 { first } else { other(service, hash, attempt, first) }
+}
+
+/// The `attempt`-th backend of the service, from 1 on, that is not the first. All are named before one comes again: the
+/// list is gone through from a place that follows from the flow's hash, and where it comes to the first backend, the one
+/// at that place stands in for it.
+#[inline(always)]
+pub fn other(service: &Service, hash: u64, attempt: u32, first: BackendId) -> BackendId {
+    let id = alternative(service, hash, attempt);
+    if id == first { alternative(service, hash, 0) } else { id }
 }
 
 /// The `attempt`-th of all backends of the service, beginning at a place that follows from the flow's hash; 0 where the
 /// service has none.
 #[inline(never)]
-pub fn alternative(service: &Service, hash: u64, attempt: u32) -> BackendId {
+fn alternative(service: &Service, hash: u64, attempt: u32) -> BackendId {
     let Some(choice) = maps::choice(service.id) else {
         return 0;
     };

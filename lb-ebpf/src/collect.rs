@@ -9,6 +9,7 @@ use aya_ebpf::{
 };
 use lb_common::{
     abi::{FlowKey, Settings, collect},
+    tcp::State,
     tick::Tick,
 };
 
@@ -65,10 +66,18 @@ extern "C" fn one<F: Family>(index: u32, request: *mut c_void) -> i64 {
     let Some(key) = F::requested_key(request.ctx, at) else {
         return 1;
     };
-    if let Some(entry) = request.tier.get::<F>(&key)
-        && pair::is_expired::<F>(request.tier, request.settings, &key, entry, request.now)
-        && pair::delete::<F>(request.tier, &key, entry)
-    {
+    let Some(entry) = request.tier.get::<F>(&key) else {
+        return 0;
+    };
+    if !pair::is_expired::<F>(request.tier, request.settings, &key, entry, request.now) {
+        return 0;
+    }
+    let state = entry.word().state();
+    if state == State::Dead {
+        // Whoever claimed it needed microseconds, and could not delete it: nobody else would ever.
+        request.tier.remove::<F>(&key);
+        request.deleted += 1;
+    } else if pair::delete::<F>(request.tier, &key, entry, state) {
         request.deleted += 1;
     }
     0

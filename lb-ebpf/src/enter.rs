@@ -7,6 +7,7 @@ use lb_common::{
 };
 
 use crate::{
+    entry::{self, Entry},
     family::Family,
     forward::Packet,
     maps, nat,
@@ -65,6 +66,35 @@ pub fn send<F: Family>(packet: &Packet<F>, draft: &Draft<F::Address>) -> Outcome
     nat::send_slowly::<F>(&packet.ctx, &packet.segment, &draft.reverse, hop, packet.settings)
 }
 
+/// Copies both entries of a pair out of the lower tier, where their slots may be given away at any moment, and inserts
+/// them into the flow table. `false` where it has no room, or the pair is not what it was.
+#[inline(always)]
+pub fn promote<F: Family>(
+    key: &FlowKey<F::Address>,
+    entry: Entry<F::Address>,
+    twin_key: &FlowKey<F::Address>,
+    twin: Entry<F::Address>,
+) -> bool {
+    let Ok(draft) = draft::<F>() else {
+        return false;
+    };
+    draft.flow = *twin.value();
+    draft.reverse = *twin_key;
+    let is_ours =
+        entry::same_key(&draft.flow.twin, key) && StateWord(draft.flow.meta.state).state() != State::Dead;
+    if !is_ours || !Tier::Flows.insert_new::<F>(&draft.reverse, &draft.flow) {
+        return false;
+    }
+    draft.flow = *entry.value();
+    let is_ours = entry::same_key(&draft.flow.twin, twin_key)
+        && StateWord(draft.flow.meta.state).state() != State::Dead;
+    if !is_ours || !Tier::Flows.insert_new::<F>(key, &draft.flow) {
+        Tier::Flows.remove::<F>(&draft.reverse);
+        return false;
+    }
+    true
+}
+
 /// Enters both directions with this SNAT port: the reverse entry first, because it is the one that others compete for.
 #[inline(never)]
 pub fn pair<F: Family>(packet: &Packet<F>, draft: &mut Draft<F::Address>, port: u16) -> Entered {
@@ -74,7 +104,7 @@ pub fn pair<F: Family>(packet: &Packet<F>, draft: &mut Draft<F::Address>, port: 
     if let Some(entry) = Tier::Flows.get::<F>(&draft.reverse) {
         let over = entry.word().state() == State::Closed
             && pair::is_expired::<F>(Tier::Flows, packet.settings, &draft.reverse, entry, packet.now);
-        if !over || !pair::delete::<F>(Tier::Flows, &draft.reverse, entry) {
+        if !over || !pair::delete::<F>(Tier::Flows, &draft.reverse, entry, State::Closed) {
             return Entered::PortTaken;
         }
     }
@@ -153,7 +183,9 @@ fn occupied<F: Family>(packet: &Packet<F>, reverse: &FlowKey<F::Address>) -> Opt
         return Some(Entered::PortTaken);
     };
     match entry.word().state() {
-        State::SynSent if packet.now.since(entry.last_seen()) > STALE_HANDSHAKE => None,
+        State::SynSent if pair::idle::<F>(Tier::HalfOpen, reverse, entry, packet.now) > STALE_HANDSHAKE => {
+            None
+        }
         State::SynSent => Some(Entered::PortHalfOpen),
         State::Closed
             if pair::is_expired::<F>(Tier::HalfOpen, packet.settings, reverse, entry, packet.now) =>
@@ -164,11 +196,13 @@ fn occupied<F: Family>(packet: &Packet<F>, reverse: &FlowKey<F::Address>) -> Opt
     }
 }
 
-/// Gives up a pair of the lower tier, so that its port is free.
+/// Gives up a handshake of the lower tier, or a pair of it that is closed, so that its port is free. One that has been
+/// answered meanwhile stays.
 #[inline(always)]
 fn give_up<F: Family>(reverse: &FlowKey<F::Address>) {
     if let Some(entry) = Tier::HalfOpen.get::<F>(reverse)
-        && pair::delete::<F>(Tier::HalfOpen, reverse, entry)
+        && let state @ (State::SynSent | State::Closed) = entry.word().state()
+        && pair::delete::<F>(Tier::HalfOpen, reverse, entry, state)
     {
         maps::count(Counter::HalfOpenTakenOver);
     }

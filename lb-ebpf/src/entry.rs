@@ -129,7 +129,9 @@ impl<A: Address> Entry<A> {
             return;
         }
         let next = segment.sequence.wrapping_add(tcp::sequence_length(segment.payload, segment.flags));
-        if tcp::sequence_after(next, self.next_sequence()) {
+        // A sequence number is only after another of the same numbering, which the first packet or the SYN begins.
+        let begins = packets == 1 || (segment.flags & flags::SYN != 0 && self.word().state().is_half_open());
+        if begins || tcp::sequence_after(next, self.next_sequence()) {
             write!(self, meta.next_sequence, next);
         }
         if segment.flags & flags::ACK != 0 {

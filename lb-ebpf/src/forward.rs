@@ -26,6 +26,7 @@ use crate::{
     half_open, maps, nat, next_hop, packet,
     pair::Tier,
     parse::{self, Parsed, Segment},
+    reset,
     transition::{self, Next},
     verdict::{Outcome, Verdict},
 };
@@ -98,12 +99,21 @@ fn of_family<F: Family>(ctx: &XdpContext, settings: &'static Settings) -> Outcom
     }
     // SAFETY: the helper has no conditions.
     packet.now = Tick::from_ns(unsafe { bpf_ktime_get_coarse_ns() });
+    match segment(&packet) {
+        Ok(Verdict::Answer(reason)) => reset::answer(&packet, reason),
+        outcome => outcome,
+    }
+}
+
+/// A whole TCP segment to one of our addresses.
+#[inline(always)]
+fn segment<F: Family>(packet: &Packet<F>) -> Outcome {
     if let Some(entry) = Tier::Flows.get::<F>(&packet.segment.key)
-        && let Some(verdict) = of_flow(&packet, entry)?
+        && let Some(verdict) = of_flow(packet, entry)?
     {
         return Ok(verdict);
     }
-    half_open::packet(&packet)
+    half_open::packet(packet)
 }
 
 /// A packet of an entry in the flow table. `None` where it begins a new connection, and the entry is gone.

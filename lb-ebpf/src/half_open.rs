@@ -4,14 +4,14 @@ use lb_common::{
     abi::{Endpoint, FlowKey, NextHop, Service, StateWord, flow_flags},
     counters::Counter,
     tcp::{
-        Direction,
+        Direction, State,
         flags::{ACK, FIN, RST, SYN},
     },
     tick::TICK_SHIFT,
 };
 
 use crate::{
-    admit, adopt,
+    admit, adopt, enter,
     entry::Entry,
     family::Family,
     forward::{self, Packet},
@@ -73,23 +73,30 @@ fn of_pair<F: Family>(
     entry.touch(&packet.segment, packet.now);
     let backend = F::backends().get(u32::from(entry.backend())).ok_or(Counter::DropInternal)?;
     let word = entry.word();
+    // Once a second is often enough to ask for the next hop, and for room where the flow table had none.
+    let again = (previous.0 ^ packet.now.0) >> next_hop::REFRESH_SHIFT != 0;
     let hop = match word.direction() {
         Direction::Forward => NextHop { mac: backend.mac, link: backend.link },
-        Direction::Reverse => entry.hop(),
+        Direction::Reverse => {
+            if again {
+                next_hop::refresh(packet, entry);
+            }
+            entry.hop()
+        }
     };
     let twin_key = entry.twin();
-    // Where the flow table had no room, once a second is often enough to ask again.
-    let again = (previous.0 ^ packet.now.0) >> next_hop::REFRESH_SHIFT != 0;
     if is_complete(word) && (!is_complete(before) || again) {
         promote::<F>(packet, &twin_key, entry, twin);
     }
     nat::send_slowly::<F>(&packet.ctx, &packet.segment, &twin_key, hop, packet.settings)
 }
 
-/// Whether a pair belongs into the flow table.
+/// Whether a pair belongs into the flow table. One that is closed does not: it was refused or given up, and a flood of
+/// such would fill the table that never evicts.
 #[inline(always)]
 fn is_complete(word: StateWord) -> bool {
-    !word.state().is_half_open() && !word.has(flow_flags::UNCONFIRMED)
+    let connected = matches!(word.state(), State::Established | State::ClientClosed | State::BackendClosed);
+    connected && !word.has(flow_flags::UNCONFIRMED)
 }
 
 /// Moves a pair to the flow table: inserted there, then deleted below.
@@ -106,12 +113,7 @@ fn promote<F: Family>(
         return;
     }
     let key = &packet.segment.key;
-    if !Tier::Flows.insert_new::<F>(twin_key, twin.value()) {
-        maps::count(Counter::FlowTableFull);
-        return;
-    }
-    if !Tier::Flows.insert_new::<F>(key, entry.value()) {
-        Tier::Flows.remove::<F>(twin_key);
+    if !enter::promote::<F>(key, entry, twin_key, twin) {
         maps::count(Counter::FlowTableFull);
         return;
     }
@@ -122,8 +124,11 @@ fn promote<F: Family>(
 /// An entry whose twin the tier has overwritten: no flow any more.
 #[inline(always)]
 fn torn<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) -> Result<u8, Counter> {
-    maps::count(Counter::HalfOpenTorn);
     let word = entry.word();
+    if word.state() == State::Dead {
+        return Err(Counter::DropBeingCollected);
+    }
+    maps::count(Counter::HalfOpenTorn);
     Tier::HalfOpen.remove::<F>(&packet.segment.key);
     match word.direction() {
         Direction::Reverse => Err(Counter::DropOrphanReply),

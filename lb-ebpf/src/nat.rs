@@ -2,7 +2,7 @@
 
 use aya_ebpf::programs::XdpContext;
 use lb_common::{
-    abi::{FlowKey, NextHop, Settings, settings_flags},
+    abi::{FlowKey, NextHop, Settings},
     checksum::Delta,
     counters::Counter,
     wire::{ETHERNET_HEADER, Mac, TCP_HEADER, tcp_offset},
@@ -26,11 +26,7 @@ pub fn send<F: Family>(
     settings: &Settings,
 ) -> Outcome {
     let link = maps::link(hop.link).ok_or(Counter::DropNoNextHop)?;
-    let checksum = if settings.flags & settings_flags::UNFINISHED_CHECKSUMS == 0 {
-        Checksum::Complete
-    } else {
-        unfinished::classify::<F>(ctx, segment)?
-    };
+    let checksum = unfinished::checksum_of::<F>(ctx, segment, settings)?;
     let addresses = F::readdress(&segment.key.source, &twin.destination)
         .and(F::readdress(&segment.key.destination, &twin.source));
     F::rewrite_header(ctx, twin, addresses)?;

@@ -68,34 +68,77 @@ impl Tier {
     }
 }
 
-/// Gives both entries of a pair another state. Does nothing where the entry has changed meanwhile.
+/// What a packet with these TCP flags does to both entries of a pair. Each entry advances from its own state, so that
+/// two ends which close at the same moment on two CPUs both arrive at `Closed`. Does nothing where the entry is not as
+/// it was judged.
 #[inline(never)]
-pub fn set_state<F: Family>(
+pub fn advance<F: Family>(
     tier: Tier,
     key: &FlowKey<F::Address>,
     entry: Entry<F::Address>,
-    new: StateWord,
+    judged: StateWord,
+    tcp_flags: u8,
 ) -> bool {
-    if !entry.exchange(entry.word(), new) {
+    let direction = judged.direction();
+    change::<F>(tier, key, entry, judged, |word| {
+        let next = word.state().after(direction, tcp_flags);
+        let closed_first = if next == State::BackendClosed { flow_flags::BACKEND_CLOSED_FIRST } else { 0 };
+        word.with_state(next).with(closed_first)
+    })
+}
+
+/// Closes a pair whose packets are to be answered with RST from now on.
+#[inline(never)]
+pub fn cut<F: Family>(
+    tier: Tier,
+    key: &FlowKey<F::Address>,
+    entry: Entry<F::Address>,
+    judged: StateWord,
+) -> bool {
+    change::<F>(tier, key, entry, judged, |word| word.with_state(State::Closed).with(flow_flags::RESET))
+}
+
+/// Changes both entries of a pair, the first only if it still is as it was judged. What somebody has claimed to delete
+/// it is left alone.
+#[inline(always)]
+fn change<F: Family>(
+    tier: Tier,
+    key: &FlowKey<F::Address>,
+    entry: Entry<F::Address>,
+    judged: StateWord,
+    next: impl Fn(StateWord) -> StateWord,
+) -> bool {
+    let new = next(judged);
+    if judged.state() == State::Dead || !entry.exchange(judged, new) {
         return false;
     }
-    let twin_key = entry.twin_in_place();
-    if let Some(twin) = tier.twin_of::<F>(key, twin_key) {
+    if let Some(twin) = tier.twin_of::<F>(key, entry.twin_in_place()) {
         let old = twin.word();
-        let side = old.flags() & flow_flags::REVERSE;
-        let flags = new.flags() & !flow_flags::REVERSE | side;
-        twin.exchange(old, StateWord::new(new.state(), flags, new.attempt(), new.service()));
+        let mut advanced = next(old);
+        // One that missed a step of the handshake (two CPUs) catches up.
+        if advanced.state().is_half_open() && new.state() as u8 > advanced.state() as u8 {
+            advanced = advanced.with_state(new.state());
+        }
+        if old.state() != State::Dead {
+            twin.exchange(old, advanced);
+        }
     }
-    if new.state() == State::Closed {
+    if new.state() == State::Closed && judged.state() != State::Closed {
         maps::count(Counter::FlowClosed);
         maps::tell_closed(key);
     }
     true
 }
 
-/// Claims a pair by its lock and deletes it. `false` where another CPU was first; it deletes the pair.
+/// Claims a pair by its lock and deletes it. `false` where it is no longer in the state in which it was judged, or
+/// another CPU was first, which then deletes the pair.
 #[inline(never)]
-pub fn delete<F: Family>(tier: Tier, key: &FlowKey<F::Address>, entry: Entry<F::Address>) -> bool {
+pub fn delete<F: Family>(
+    tier: Tier,
+    key: &FlowKey<F::Address>,
+    entry: Entry<F::Address>,
+    judged: State,
+) -> bool {
     let word = entry.word();
     let twin_key = entry.twin_in_place();
     let twin = tier.twin_of::<F>(key, twin_key);
@@ -104,7 +147,7 @@ pub fn delete<F: Family>(tier: Tier, key: &FlowKey<F::Address>, entry: Entry<F::
         _ => entry,
     };
     let old = lock.word();
-    if old.state() == State::Dead || !lock.exchange(old, old.with_state(State::Dead)) {
+    if old.state() != judged || !lock.exchange(old, old.with_state(State::Dead)) {
         return false;
     }
     if twin.is_some() {
@@ -112,6 +155,14 @@ pub fn delete<F: Family>(tier: Tier, key: &FlowKey<F::Address>, entry: Entry<F::
     }
     tier.remove::<F>(key);
     true
+}
+
+/// Ticks for which neither end of a pair has sent anything.
+#[inline(always)]
+pub fn idle<F: Family>(tier: Tier, key: &FlowKey<F::Address>, entry: Entry<F::Address>, now: Tick) -> u32 {
+    let own = now.since(entry.last_seen());
+    let other = tier.twin_of::<F>(key, entry.twin_in_place()).map_or(own, |twin| now.since(twin.last_seen()));
+    if other < own { other } else { own }
 }
 
 /// Whether nobody has used a pair for longer than its state allows.
@@ -123,10 +174,5 @@ pub fn is_expired<F: Family>(
     entry: Entry<F::Address>,
     now: Tick,
 ) -> bool {
-    let timeout = settings.timeout(entry.word());
-    if now.since(entry.last_seen()) <= timeout {
-        return false;
-    }
-    let twin_key = entry.twin_in_place();
-    tier.twin_of::<F>(key, twin_key).is_none_or(|twin| now.since(twin.last_seen()) > timeout)
+    idle::<F>(tier, key, entry, now) > settings.timeout(entry.word())
 }

@@ -15,6 +15,7 @@ use crate::{
     family::Family,
     forward::Packet,
     packet::{self, Span},
+    unfinished::{self, Checksum},
     verdict::{Outcome, Verdict},
 };
 
@@ -29,6 +30,8 @@ pub fn answer<F: Family>(packet: &Packet<F>, reason: Counter) -> Outcome {
     if packet.segment.flags & RST != 0 {
         return Err(Counter::DropUnknownReset);
     }
+    // Who finishes the checksum of the packet finishes that of its answer too.
+    let checksum = unfinished::checksum_of::<F>(&packet.ctx, &packet.segment, packet.settings)?;
     let wanted = ETHERNET_HEADER + F::IP_HEADER + TCP_HEADER;
     let wanted = if wanted < SHORTEST_FRAME { SHORTEST_FRAME } else { wanted };
     let surplus = packet::length(&packet.ctx) as i32 - wanted as i32;
@@ -39,19 +42,19 @@ pub fn answer<F: Family>(packet: &Packet<F>, reason: Counter) -> Outcome {
             return Err(Counter::DropInternal);
         }
     }
-    write::<F>(packet).ok_or(Counter::DropInternal)?;
+    write::<F>(packet, checksum).ok_or(Counter::DropInternal)?;
     Ok(Verdict::Answer(reason))
 }
 
 #[inline(always)]
-fn write<F: Family>(packet: &Packet<F>) -> Option<()> {
+fn write<F: Family>(packet: &Packet<F>, checksum: Checksum) -> Option<()> {
     let ethernet = packet::at::<ETHERNET_HEADER>(&packet.ctx, 0)?;
     let (to, from) = (ethernet.get::<Mac, 0>(), ethernet.get::<Mac, 6>());
     ethernet.set::<Mac, 0>(from);
     ethernet.set::<Mac, 6>(to);
     F::answer_header(&packet.ctx, &packet.segment.key)?;
     let header = packet::at::<TCP_HEADER>(&packet.ctx, ETHERNET_HEADER + F::IP_HEADER)?;
-    write_tcp::<F>(packet, header);
+    write_tcp::<F>(packet, header, checksum);
     if F::IP_HEADER == lb_common::wire::IPV4_HEADER
         && let Some(padding) = packet::at::<6>(&packet.ctx, ETHERNET_HEADER + F::IP_HEADER + TCP_HEADER)
     {
@@ -61,7 +64,7 @@ fn write<F: Family>(packet: &Packet<F>) -> Option<()> {
 }
 
 #[inline(always)]
-fn write_tcp<F: Family>(packet: &Packet<F>, header: Span<TCP_HEADER>) {
+fn write_tcp<F: Family>(packet: &Packet<F>, header: Span<TCP_HEADER>, checksum: Checksum) {
     let segment = &packet.segment;
     let key = &segment.key;
     let taken = tcp::sequence_length(segment.payload, segment.flags);
@@ -79,12 +82,16 @@ fn write_tcp<F: Family>(packet: &Packet<F>, header: Span<TCP_HEADER>) {
     // Window, checksum and urgent pointer.
     header.set::<u16, { tcp_offset::WINDOW }>(0);
     header.set::<u32, { tcp_offset::CHECKSUM }>(0);
-    let sum = F::address_sum(&key.source)
+    let pseudo_header = F::address_sum(&key.source)
         + F::address_sum(&key.destination)
-        + pseudo_header_tail(PROTOCOL_TCP, TCP_HEADER as u16)
-        + u64::from(header.get::<u32, 0>())
+        + pseudo_header_tail(PROTOCOL_TCP, TCP_HEADER as u16);
+    let header_sum = u64::from(header.get::<u32, 0>())
         + u64::from(header.get::<u32, 4>())
         + u64::from(header.get::<u32, 8>())
         + u64::from(header.get::<u32, 12>());
-    header.set::<u16, { tcp_offset::CHECKSUM }>(!fold(sum));
+    let field = match checksum {
+        Checksum::Partial => fold(pseudo_header),
+        Checksum::Complete => !fold(pseudo_header + header_sum),
+    };
+    header.set::<u16, { tcp_offset::CHECKSUM }>(field);
 }

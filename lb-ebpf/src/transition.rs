@@ -16,7 +16,6 @@ use crate::{
     forward::Packet,
     maps,
     pair::{self, Tier},
-    reset,
     verdict::Verdict,
 };
 
@@ -44,7 +43,7 @@ pub fn packet<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address
         return Err(Counter::DropBeingCollected);
     }
     if word.state() == State::Closed && from_client && flags & (SYN | ACK | RST) == SYN {
-        if !pair::delete::<F>(tier, &packet.segment.key, entry) {
+        if !pair::delete::<F>(tier, &packet.segment.key, entry, State::Closed) {
             return Err(Counter::DropBeingCollected);
         }
         maps::count(Counter::FlowReopened);
@@ -52,14 +51,15 @@ pub fn packet<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address
     }
     let backend_state =
         F::backends().get(u32::from(entry.backend())).map_or(backend_state::NONE, |b| b.state);
-    if word.has(flow_flags::RESET) {
-        return cut(packet, tier, entry, Counter::ResetByOperator);
+    let has_next_hop = backend_state == backend_state::ACTIVE;
+    if !has_next_hop && backend_state != backend_state::UNRESOLVED {
+        return Ok(cut(packet, tier, entry, Counter::ResetBackendGone));
     }
-    match backend_state {
-        backend_state::ACTIVE => {}
-        backend_state::UNRESOLVED if !from_client => {}
-        backend_state::UNRESOLVED => return Err(Counter::DropNoNextHop),
-        _ => return cut(packet, tier, entry, Counter::ResetBackendGone),
+    if word.has(flow_flags::RESET) {
+        return Ok(cut(packet, tier, entry, Counter::ResetByOperator));
+    }
+    if !has_next_hop && from_client {
+        return Err(Counter::DropNoNextHop);
     }
     advance(packet, tier, entry, word);
     Ok(Next::GoOn)
@@ -67,22 +67,12 @@ pub fn packet<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address
 
 /// Answers with a RST and closes the flow; the other end is told when it speaks.
 #[inline(always)]
-fn cut<F: Family>(
-    packet: &Packet<F>,
-    tier: Tier,
-    entry: Entry<F::Address>,
-    reason: Counter,
-) -> Result<Next, Counter> {
+fn cut<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address>, reason: Counter) -> Next {
     let word = entry.word();
     if word.state() != State::Closed {
-        pair::set_state::<F>(
-            tier,
-            &packet.segment.key,
-            entry,
-            word.with_state(State::Closed).with(flow_flags::RESET),
-        );
+        pair::cut::<F>(tier, &packet.segment.key, entry, word);
     }
-    reset::answer(packet, reason).map(Next::Done)
+    Next::Done(Verdict::Answer(reason))
 }
 
 /// The TCP state after this packet.
@@ -108,13 +98,13 @@ fn advance<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address>, 
     }
     if state == State::SynReceived
         && direction == Direction::Forward
+        && next != State::Closed
         && segment.acknowledgment != twin.next_sequence()
     {
         // Not the answer to the backend's SYN-ACK: somebody who has not seen it.
         return;
     }
-    let closed_first = if next == State::BackendClosed { flow_flags::BACKEND_CLOSED_FIRST } else { 0 };
-    if pair::set_state::<F>(tier, &segment.key, entry, word.with_state(next).with(closed_first))
+    if pair::advance::<F>(tier, &segment.key, entry, word, flags)
         && state.is_half_open()
         && next != State::Closed
         && next != State::SynReceived

@@ -9,7 +9,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::{EbpfContext as _, btf_maps::PerCpuArray, helpers, macros::btf_map, programs::XdpContext};
 use lb_common::{
-    abi::link_flags,
+    abi::{Settings, link_flags, settings_flags},
     checksum::{fold, pseudo_header_tail},
     counters::Counter,
     wire::{PROTOCOL_TCP, TCP_HEADER, tcp_offset},
@@ -38,8 +38,22 @@ const LONGEST: usize = 20 * CHUNK;
 static CHECKSUM_SCRATCH: PerCpuArray<[u32; CHUNK / 4], 1> = PerCpuArray::new();
 
 /// Tells how the checksum of a packet is to be updated; finishes it first where nobody behind us would.
+#[inline(always)]
+pub fn checksum_of<F: Family>(
+    ctx: &XdpContext,
+    segment: &Segment<F::Address>,
+    settings: &Settings,
+) -> Result<Checksum, Counter> {
+    if settings.flags & settings_flags::UNFINISHED_CHECKSUMS == 0 {
+        Ok(Checksum::Complete)
+    } else {
+        classify::<F>(ctx, segment)
+    }
+}
+
+/// The same where there are links with such packets.
 #[inline(never)]
-pub fn classify<F: Family>(ctx: &XdpContext, segment: &Segment<F::Address>) -> Result<Checksum, Counter> {
+fn classify<F: Family>(ctx: &XdpContext, segment: &Segment<F::Address>) -> Result<Checksum, Counter> {
     let interface = ctx.ingress_ifindex() as u32;
     let flags = maps::link_of_interface(interface).and_then(maps::link).map_or(0, |link| link.flags);
     if flags & (link_flags::CHECKSUM_PARTIAL | link_flags::CHECKSUM_FINISH) == 0 {

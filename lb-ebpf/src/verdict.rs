@@ -8,7 +8,7 @@ pub enum Verdict {
     Pass(Counter),
     /// Rewritten, out by this link.
     Transmit(LinkId),
-    /// Turned into an answer to its sender.
+    /// Answered with a RST to its sender.
     Answer(Counter),
 }
 

@@ -63,6 +63,11 @@ impl Stage {
         self.load.as_ref().map_or_else(|| Ok(LoadReport::default()), Load::so_far)
     }
 
+    /// What the load saw by a moment after this call.
+    pub(crate) fn by_now(&self) -> Result<LoadReport> {
+        self.load.as_ref().map_or_else(|| Ok(LoadReport::default()), Load::by_now)
+    }
+
     /// A new scene: the bars begin at nothing.
     pub(crate) fn scene(&mut self, screen: &Screen, title: &str) -> Result<()> {
         screen.scene(title);

@@ -57,9 +57,11 @@ fn controller_dies(stage: &mut Stage, screen: &mut Screen) -> Result<Vec<Fact>> 
         Ok(status::health(&stage.agent.status()?, "c2", API) == Some("down"))
     })?;
     let noticed = begun.elapsed();
+    // Connections with a number from this on begin after the probe has noticed.
+    let first_after = stage.by_now()?.begun;
     let dead = stage.watch_more(screen, SOME, "c2 is down, the others carry on")?;
-    let failed = dead.failed() - before.failed();
-    let served = dead.ok - before.ok;
+    let after = dead.failed_from(first_after);
+    let until = dead.failed_from(before.begun) - after;
 
     stage.scene(screen, "c2 comes back")?;
     stage.servers.push(Server::start(&stage.lab, "c2")?);
@@ -68,12 +70,15 @@ fn controller_dies(stage: &mut Stage, screen: &mut Screen) -> Result<Vec<Fact>> 
         stage.watch(screen, "c2 gets connections again", |_, seen| Ok(seen.by("c2") > dead.by("c2") + 5))?;
     let returned = begun.elapsed();
     Ok(vec![
-        // What the process had accepted dies with it; nothing else may.
+        // Its share of the connections fails until the probe has noticed; none may that begins after.
         Fact::new(
-            failed * 20 <= served,
+            after == 0,
             format!(
-                "c2 killed: the probe noticed after {}; {failed} connections failed, {served} succeeded meanwhile",
-                seconds(noticed)
+                "c2 killed: the probe noticed after {}; until then {until} of {} new connections failed, \
+                 after it {after} of {}",
+                seconds(noticed),
+                first_after - before.begun,
+                dead.begun - first_after
             ),
         ),
         Fact::new(

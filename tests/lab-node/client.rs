@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -76,7 +76,7 @@ impl Connection {
     pub(crate) async fn open(
         connector: &TlsConnector,
         target: SocketAddr,
-        source: Option<IpAddr>,
+        source: Option<SocketAddr>,
         patience: Duration,
     ) -> Result<Self, Failure> {
         let begun = Instant::now();
@@ -123,10 +123,10 @@ pub(crate) fn server_of(head: &Head) -> String {
     head.header("x-server").unwrap_or("nobody").to_owned()
 }
 
-async fn connect(target: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+async fn connect(target: SocketAddr, source: Option<SocketAddr>) -> io::Result<TcpStream> {
     let socket = if target.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if let Some(source) = source {
-        socket.bind(SocketAddr::new(source, 0))?;
+        socket.bind(source)?;
     }
     let stream = socket.connect(target).await?;
     stream.set_nodelay(true)?;

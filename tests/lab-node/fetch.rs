@@ -63,7 +63,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
 async fn fetch(arguments: &Arguments, report: &mut FetchReport) -> Result<(), Failure> {
     let connector = tls::connector().map_err(|_| Failure::new("tls", "not configured"))?;
     let patience = Duration::from_millis(arguments.timeout_ms);
-    let mut connection = Connection::open(&connector, arguments.target, arguments.source, patience).await?;
+    let source = arguments.source.map(|address| SocketAddr::new(address, 0));
+    let mut connection = Connection::open(&connector, arguments.target, source, patience).await?;
     let head = connection.get(&arguments.path, true, patience).await?;
     report.backend = server_of(&head);
     report.status = head.status();

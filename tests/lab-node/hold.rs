@@ -1,8 +1,8 @@
-//! `lab-node hold`: a few long-lived connections, and the moment when one breaks.
+//! `lab-node hold`: long-lived connections, the moment when one breaks, and a last word on each at the end.
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -10,10 +10,12 @@ use std::{
 use anyhow::Result;
 use lb_tests::report::{Broken, HoldReport};
 use tokio::{task::JoinSet, time::sleep};
+use tokio_rustls::TlsConnector;
 
 use crate::{
-    client::{Connection, in_a_word},
-    stop, tls,
+    client::{Connection, Failure, in_a_word},
+    stop::{self, Stop},
+    tls,
 };
 
 #[derive(clap::Args)]
@@ -24,12 +26,15 @@ pub(crate) struct Arguments {
     /// How many; opened one after another.
     #[arg(long, default_value_t = 1)]
     connections: u64,
+    /// Open all of them at once, and ask on them only when all stand.
+    #[arg(long)]
+    at_once: bool,
+    /// The source port of the first; the others take the next ones. The kernel's choice unless said.
+    #[arg(long)]
+    first_port: Option<u16>,
     /// A request on each this often; 0 is silence.
     #[arg(long, default_value_t = 200)]
     interval_ms: u64,
-    /// The address to connect from.
-    #[arg(long)]
-    source: Option<IpAddr>,
     /// How long an answer may take.
     #[arg(long, default_value_t = 10_000)]
     timeout_ms: u64,
@@ -39,59 +44,70 @@ pub(crate) struct Arguments {
 }
 
 struct Shared {
+    arguments: Arguments,
+    connector: TlsConnector,
     report: Mutex<HoldReport>,
     begun: Instant,
     interval: Duration,
     patience: Duration,
+    stop: Stop,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let stop = stop::listen(arguments.until_stdin_closes)?;
     let shared = Arc::new(Shared {
+        connector: tls::connector()?,
         report: Mutex::default(),
         begun: Instant::now(),
         interval: Duration::from_millis(arguments.interval_ms),
         patience: Duration::from_millis(arguments.timeout_ms),
+        stop: stop.clone(),
+        arguments,
     });
     let mut held = JoinSet::new();
     let work = async {
-        open(&arguments, &shared, &mut held).await?;
+        if shared.arguments.at_once {
+            open_at_once(&shared, &mut held).await;
+        } else {
+            open_in_turn(&shared, &mut held).await;
+        }
         println!("ready {}", serde_json::to_string(&shared.report().backends)?);
-        while held.join_next().await.is_some() {}
-        // All broke; the report is still given only when it is asked for.
+        // The report is given only when it is asked for, even if all break.
         std::future::pending::<Result<()>>().await
     };
     tokio::select! {
         failed = work => failed?,
         () = stop::asked(stop) => {}
     }
+    while held.join_next().await.is_some() {}
     println!("report {}", serde_json::to_string(&*shared.report())?);
     Ok(())
 }
 
-async fn open(arguments: &Arguments, shared: &Arc<Shared>, held: &mut JoinSet<()>) -> Result<()> {
-    let connector = tls::connector()?;
-    for _ in 0..arguments.connections {
-        let opened = async {
-            let mut connection =
-                Connection::open(&connector, arguments.target, arguments.source, shared.patience).await?;
-            let backend = connection.whoami(false, shared.patience).await?;
-            Ok::<_, crate::client::Failure>((connection, backend))
-        };
-        match opened.await {
-            Ok((connection, backend)) => {
-                let mut report = shared.report();
-                report.opened += 1;
-                report.requests += 1;
-                *report.backends.entry(backend.clone()).or_default() += 1;
-                held.spawn(Arc::clone(shared).hold(connection, backend));
-            }
-            Err(failure) => {
-                *shared.report().failures.entry(failure.to_string()).or_default() += 1;
-            }
+async fn open_in_turn(shared: &Arc<Shared>, held: &mut JoinSet<()>) {
+    for number in 0..shared.arguments.connections {
+        if let Some(connection) = shared.open(number).await {
+            shared.ask_and_hold(connection, held).await;
         }
     }
-    Ok(())
+}
+
+async fn open_at_once(shared: &Arc<Shared>, held: &mut JoinSet<()>) {
+    let mut opening = JoinSet::new();
+    for number in 0..shared.arguments.connections {
+        let shared = Arc::clone(shared);
+        opening.spawn(async move { shared.open(number).await });
+    }
+    let stand: Vec<Connection> = opening.join_all().await.into_iter().flatten().collect();
+    println!("open {}", stand.len());
+    let mut asking = JoinSet::new();
+    for connection in stand {
+        let shared = Arc::clone(shared);
+        asking.spawn(async move { shared.ask(connection).await });
+    }
+    for (connection, backend) in asking.join_all().await.into_iter().flatten() {
+        held.spawn(Arc::clone(shared).hold(connection, backend));
+    }
 }
 
 impl Shared {
@@ -99,15 +115,58 @@ impl Shared {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Holds a connection until it breaks, and tells so.
+    fn fails(&self, failure: Failure) {
+        *self.report().failures.entry(failure.to_string()).or_default() += 1;
+    }
+
+    fn source(&self, number: u64) -> Option<SocketAddr> {
+        let any: IpAddr = match self.arguments.target {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let first = self.arguments.first_port?;
+        Some(SocketAddr::new(any, first.wrapping_add(number as u16)))
+    }
+
+    async fn open(&self, number: u64) -> Option<Connection> {
+        let opened =
+            Connection::open(&self.connector, self.arguments.target, self.source(number), self.patience);
+        opened.await.map_err(|failure| self.fails(failure)).ok()
+    }
+
+    /// Asks who is at the other end, which counts as opened.
+    async fn ask(&self, mut connection: Connection) -> Option<(Connection, String)> {
+        let answer = connection.whoami(false, self.patience).await;
+        let backend = answer.map_err(|failure| self.fails(failure)).ok()?;
+        let mut report = self.report();
+        report.opened += 1;
+        report.requests += 1;
+        *report.backends.entry(backend.clone()).or_default() += 1;
+        Some((connection, backend))
+    }
+
+    async fn ask_and_hold(self: &Arc<Self>, connection: Connection, held: &mut JoinSet<()>) {
+        if let Some((connection, backend)) = self.ask(connection).await {
+            held.spawn(Arc::clone(self).hold(connection, backend));
+        }
+    }
+
+    /// Holds a connection until it breaks, and tells so; or until the end, when it is asked once more.
     async fn hold(self: Arc<Self>, mut connection: Connection, backend: String) {
+        let mut last = false;
         let why = loop {
-            if let Some(why) = self.listen(&mut connection).await {
-                break why;
+            tokio::select! {
+                broken = self.listen(&mut connection) => if let Some(why) = broken { break why },
+                () = stop::asked(self.stop.clone()) => last = true,
             }
-            match connection.whoami(false, self.patience).await {
+            match connection.whoami(last, self.patience).await {
+                Ok(answer) if answer != backend => break "another",
                 Ok(_) => self.report().requests += 1,
                 Err(failure) => break failure.how(),
+            }
+            if last {
+                self.report().alive += 1;
+                return;
             }
         };
         let after_ms = self.begun.elapsed().as_millis() as u64;

@@ -99,8 +99,9 @@ async fn make(load: &Arc<Load>, connections: &mut JoinSet<()>) {
         let mut clock = interval(Duration::from_secs(1) / u32::try_from(rate.max(1)).unwrap_or(u32::MAX));
         // A machine that was held up for a while is not to be flooded after.
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while let Some(number) = load.next() {
+        loop {
             clock.tick().await;
+            let Some(number) = load.next() else { break };
             connections.spawn(Arc::clone(load).one(number));
             while connections.try_join_next().is_some() {}
         }
@@ -137,16 +138,17 @@ impl Load {
 
     async fn one(self: Arc<Self>, number: u64) {
         let sources = &self.arguments.source;
-        let source = sources.get((number % sources.len().max(1) as u64) as usize).copied();
+        let source = sources.get((number % sources.len().max(1) as u64) as usize);
+        let source = source.map(|address| SocketAddr::new(*address, 0));
         let outcome = self.talk(source).await;
         let failed = outcome.is_err();
-        self.count(outcome);
+        self.count(number, outcome);
         if failed && self.arguments.rate.is_none() {
             sleep(REST).await;
         }
     }
 
-    async fn talk(&self, source: Option<IpAddr>) -> Result<(String, Duration), Failure> {
+    async fn talk(&self, source: Option<SocketAddr>) -> Result<(String, Duration), Failure> {
         let mut connection =
             Connection::open(&self.connector, self.arguments.target, source, self.patience).await?;
         let mut backend = String::new();
@@ -156,7 +158,7 @@ impl Load {
         Ok((backend, connection.connect))
     }
 
-    fn count(&self, outcome: Result<(String, Duration), Failure>) {
+    fn count(&self, number: u64, outcome: Result<(String, Duration), Failure>) {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         let (report, samples) = &mut *tally;
         report.attempts += 1;
@@ -167,7 +169,10 @@ impl Load {
                 report.connects_over_1s += u64::from(connect > SLOW_CONNECT);
                 samples.push(connect.as_micros() as u64);
             }
-            Err(failure) => *report.failures.entry(failure.to_string()).or_default() += 1,
+            Err(failure) => {
+                *report.failures.entry(failure.to_string()).or_default() += 1;
+                report.failed_numbers.push(number);
+            }
         }
     }
 
@@ -175,6 +180,8 @@ impl Load {
     fn report(&self, start: Instant, last: bool) -> LoadReport {
         let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         let mut report = tally.0.clone();
+        // At the end the counter has been pushed out of reach.
+        report.begun = if last { report.attempts } else { self.begun.load(Ordering::Relaxed) };
         report.elapsed_ms = start.elapsed().as_millis() as u64;
         if last {
             report.connect = Latency::of(tally.1.clone());

@@ -119,6 +119,16 @@ impl Load {
         parse(&line, "progress ")
     }
 
+    /// What it saw by a moment after this call: connections with a number from `begun` on begin after that.
+    pub fn by_now(&self) -> Result<LoadReport> {
+        let is_one = |line: &str| line.starts_with("progress ");
+        let skip = self.0.lines().len();
+        // The first line may have been on its way when we asked.
+        let (_, skip) = self.0.wait_for_line_after(skip, "a word of it", PATIENCE, is_one)?;
+        let (line, _) = self.0.wait_for_line_after(skip, "a word of it", PATIENCE, is_one)?;
+        parse(&line, "progress ")
+    }
+
     /// Waits until so many more connections got their answer.
     pub fn wait_for_more(&self, connections: u64) -> Result<LoadReport> {
         let wanted = self.so_far()?.ok + connections;
@@ -148,12 +158,22 @@ pub struct HoldOptions {
     pub connections: u64,
     /// A request on each this often; zero is silence.
     pub interval: Duration,
+    /// All of them at once, from source ports that follow each other from this one on; one after another, from
+    /// ports of the kernel's choice, when `None`.
+    pub at_once_from: Option<u16>,
 }
 
 impl HoldOptions {
     /// So many connections from the client's node, with five requests a second on each.
     pub fn to(target: SocketAddr, connections: u64) -> Self {
-        Self { node: "client".into(), target, connections, interval: Duration::from_millis(200) }
+        let interval = Duration::from_millis(200);
+        Self { node: "client".into(), target, connections, interval, at_once_from: None }
+    }
+
+    /// So many silent connections, all opened at once, from source ports that follow each other.
+    pub fn at_once(target: SocketAddr, connections: u64, first_port: u16) -> Self {
+        let interval = Duration::ZERO;
+        Self { interval, at_once_from: Some(first_port), ..Self::to(target, connections) }
     }
 }
 
@@ -162,16 +182,21 @@ impl HoldOptions {
 pub struct Hold(Process);
 
 impl Hold {
-    /// Opens them one after another and waits until all stand.
+    /// Opens them and waits until all stand.
     pub fn start(lab: &Lab, options: &HoldOptions) -> Result<Self> {
-        let arguments = [
+        let mut arguments = vec![
             "hold".into(),
             format!("--target={}", options.target),
             format!("--connections={}", options.connections),
             format!("--interval-ms={}", options.interval.as_millis()),
         ];
+        if let Some(port) = options.at_once_from {
+            let patience = (PATIENCE * 3).as_millis();
+            arguments.extend(["--at-once".into(), format!("--first-port={port}")]);
+            arguments.push(format!("--timeout-ms={patience}"));
+        }
         let hold = Self(start(lab, &options.node, &arguments)?);
-        hold.0.wait_for_line("all connections", PATIENCE, |line| line.starts_with("ready "))?;
+        hold.0.wait_for_line("all connections", PATIENCE * 3, |line| line.starts_with("ready "))?;
         Ok(hold)
     }
 
@@ -194,7 +219,7 @@ impl Hold {
         Ok(broken)
     }
 
-    /// Ends it and gives its report.
+    /// Asks each once more, ends it and gives its report.
     pub fn stop(mut self) -> Result<HoldReport> {
         self.0.stop(REPORT_TIMEOUT)?;
         report(&self.0, REPORT_TIMEOUT)

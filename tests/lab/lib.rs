@@ -28,6 +28,7 @@ pub mod namespace;
 mod pass;
 mod plan;
 mod process;
+mod programs;
 pub mod report;
 pub mod requirements;
 mod servers;
@@ -40,6 +41,7 @@ pub use lab::Lab;
 pub use namespace::Namespace;
 pub use plan::{Family, MOST_CLIENT_ADDRESSES, MOST_CONTROLLERS, Plan, Segment, Topology, VipPlacement};
 pub use process::Process;
+pub use programs::{Program, certificate};
 pub use servers::{Server, ServerOptions};
 
 /// How long an event may take that should come at once: generous, as two cores may be shared by many.

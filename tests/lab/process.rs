@@ -144,11 +144,16 @@ impl Process {
         self.leave = true;
     }
 
-    fn tail(&self) -> String {
+    /// The end of its log.
+    pub fn last_words(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
-        let tail = &lines[lines.len().saturating_sub(15)..];
-        if tail.is_empty() { String::new() } else { format!("; its log ends with:\n{}", tail.join("\n")) }
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+
+    fn tail(&self) -> String {
+        let words = self.last_words();
+        if words.is_empty() { words } else { format!("; its log ends with:\n{words}") }
     }
 }
 

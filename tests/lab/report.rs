@@ -10,12 +10,16 @@ pub type Counts = BTreeMap<String, u64>;
 /// What `lab-node load` saw.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LoadReport {
+    /// Connections begun; they are numbered from zero in this order.
+    pub begun: u64,
     /// Connections begun and ended, well or not.
     pub attempts: u64,
     /// Those that got their answer.
     pub ok: u64,
     /// Those that did not, by kind: `connect refused`, `connect timeout`, `tls reset`….
     pub failures: Counts,
+    /// The numbers of those that failed.
+    pub failed_numbers: Vec<u64>,
     /// Answered connections by the name of who answered.
     pub backends: Counts,
     /// How long the TCP connect took.
@@ -30,6 +34,11 @@ impl LoadReport {
     /// How many failed.
     pub fn failed(&self) -> u64 {
         self.failures.values().sum()
+    }
+
+    /// How many failed of the connections from this number on.
+    pub fn failed_from(&self, number: u64) -> usize {
+        self.failed_numbers.iter().filter(|failed| **failed >= number).count()
     }
 
     /// How many this backend answered.
@@ -74,7 +83,9 @@ pub struct HoldReport {
     pub backends: Counts,
     /// Requests answered on all of them.
     pub requests: u64,
-    /// Those that broke before the end was asked for.
+    /// Those that answered once more when the end was asked for.
+    pub alive: u64,
+    /// Those that did not, or broke before.
     pub broken: Vec<Broken>,
 }
 
@@ -83,7 +94,7 @@ pub struct HoldReport {
 pub struct Broken {
     /// Who had answered on it.
     pub backend: String,
-    /// How: `reset`, `closed`, `timeout`….
+    /// How: `reset`, `closed`, `timeout`, `another` when somebody else answered….
     pub why: String,
     /// Since the start of the client.
     pub after_ms: u64,

@@ -34,10 +34,16 @@ fn drain_and_enable_cost_no_connection() -> Result<()> {
     // and when it is enabled it gets its share again.
     setting.agent.xdplb(&["backend", "enable", "c2"])?;
     load.wait_until("connections to c2 again", |report| report.by("c2") > after + 10)?;
-    let report = load.stop()?;
+    let (report, old) = (load.stop()?, hold.stop()?);
+    println!(
+        "drain and enable: {} new connections, {} failed; {} of {} old ones live on",
+        report.attempts,
+        report.failed(),
+        old.alive,
+        old.opened
+    );
     assert_eq!(report.failed(), 0, "no new connection failed: {report:?}");
-    let report = hold.stop()?;
-    assert!(report.broken.is_empty(), "no old connection broke: {report:?}");
+    assert_eq!(old.alive, MANY, "no old connection broke: {old:?}");
     Ok(())
 }
 
@@ -65,6 +71,12 @@ fn add_and_remove_cost_no_connection() -> Result<()> {
     let after = load.wait_for_more(100)?.by("c1");
     assert_eq!(after, before, "a removed controller gets nothing");
     let report = load.stop()?;
+    println!(
+        "add and remove: {} connections, {} failed, {:?}",
+        report.attempts,
+        report.failed(),
+        report.backends
+    );
     assert_eq!(report.failed(), 0, "no connection failed: {report:?}");
     let file = fs::read_to_string(setting.agent.config_file())?;
     assert!(!file.contains("\"c1\""), "the file has forgotten it: {file}");

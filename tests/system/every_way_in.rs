@@ -16,9 +16,10 @@ fn generic(families: Families) -> AgentOptions {
 }
 
 /// 300 connections: none fails, no SYN is lost, and every controller gets its share.
-fn spreads(setting: &Setting, family: Family) -> Result<()> {
+fn spreads(name: &str, setting: &Setting, family: Family) -> Result<()> {
     let target = setting.lab.plan().service(family, API);
     let report = Load::start(&setting.lab, &LoadOptions::to(target).count(300))?.finish()?;
+    println!("{name}, {family:?}: {} failed of {}, {:?}", report.failed(), report.attempts, report.backends);
     assert_eq!(report.failed(), 0, "no connection fails by {family:?}: {report:?}");
     assert_eq!(report.connects_over_1s, 0, "no SYN is lost: {report:?}");
     for controller in setting.lab.controllers() {
@@ -53,7 +54,7 @@ fn story(name: &str, lab: LabBuilder, options: AgentOptions) -> Result<()> {
         assert_eq!(status::xdp_mode(&status), wanted_mode, "the mode is the one that was asked for");
     }
     for family in families {
-        spreads(&setting, *family)?;
+        spreads(name, &setting, *family)?;
         downloads(&setting, *family)?;
     }
     Ok(())
@@ -121,6 +122,7 @@ fn a_controller_reaches_itself_through_the_vip() -> Result<()> {
     let setting = Setting::usual()?;
     let options = LoadOptions::to(setting.lab.service(API)).from("c1").count(90);
     let report = Load::start(&setting.lab, &options)?.finish()?;
+    println!("c1 through the VIP: {} failed of {}, {:?}", report.failed(), report.attempts, report.backends);
     assert_eq!(report.failed(), 0, "no connection of c1 fails: {report:?}");
     assert!(report.by("c1") > 0, "some of them come back to c1: {report:?}");
     Ok(())

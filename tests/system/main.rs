@@ -4,8 +4,12 @@
 
 mod agent_dies;
 mod backends_change;
+mod bulk;
 mod controller_dies;
+mod etcd_cluster;
 mod every_way_in;
 mod konnectivity;
+mod many_at_once;
 mod setting;
 mod the_lab_itself;
+mod web;

@@ -8,7 +8,13 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::{Agent, attaching::shown_of, catalog::Catalog, census::Census, clock, flows};
+use super::{
+    Agent,
+    attaching::{Attached, shown_of},
+    catalog::Catalog,
+    census::Census,
+    clock, flows,
+};
 use crate::{
     config::{self, Probe},
     control::{
@@ -45,7 +51,7 @@ impl Agent {
             .map(|attached| Interface { name: attached.name.clone(), xdp_mode: shown_of(attached.how) });
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
-            ready: true,
+            ready: self.readiness().ready,
             agent: types::Agent {
                 running: true,
                 since: Some(Timestamp::new(clock::from_unix_s(self.started_unix_s))),
@@ -111,9 +117,12 @@ impl Agent {
 
     /// Whether this balancer can serve.
     pub(super) fn readiness(&self) -> Ready {
-        match self.attached.values().find(|attached| !attached.done) {
+        let is_on = |(index, attached): (&u32, &Attached)| {
+            attached.done && self.network.index_of(&attached.name) == Some(*index)
+        };
+        match self.attached.iter().find(|attached| !is_on(*attached)) {
             None => Ready { ready: true, reason: None },
-            Some(attached) => Ready {
+            Some((_, attached)) => Ready {
                 ready: false,
                 reason: Some(format!("the program is not attached to {}", attached.name)),
             },
@@ -197,7 +206,7 @@ impl Agent {
     pub(super) fn save_catalog(&mut self) {
         let census = self.census.borrow().clone();
         let catalog = Catalog { ids: self.state.ids().clone(), status: self.described(&census) };
-        if self.catalog.as_ref() == Some(&catalog) {
+        if self.catalog.as_ref().is_some_and(|saved| saved.says_the_same(&catalog)) {
             return;
         }
         match catalog.store(self.pins.path()) {

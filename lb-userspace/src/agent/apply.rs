@@ -43,6 +43,11 @@ impl Applier {
         Self { plane, held, links: BTreeMap::new(), settings: None, key }
     }
 
+    /// The services that the tables hold.
+    pub fn services(&self) -> &BTreeMap<Socket, Service> {
+        &self.held.services
+    }
+
     /// The tables.
     pub fn tables(&mut self) -> &mut Tables {
         &mut self.plane.tables
@@ -81,7 +86,10 @@ impl Applier {
 
     fn write_links(&mut self, links: &BTreeMap<LinkId, LinkEntry>) -> Result<(), Error> {
         let fail = |error: MapError| Error::map("LINKS", &error);
-        let (written, removed) = difference(&self.links, links);
+        if self.links == *links {
+            return Ok(());
+        }
+        let (written, _) = difference(&self.links, links);
         for (&id, entry) in written {
             let link = Link { interface: entry.interface, mac: entry.mac, flags: entry.flags };
             self.plane.tables.links.set(id.into(), link, 0).map_err(fail)?;
@@ -92,18 +100,17 @@ impl Applier {
                 .map_err(|error| Error::Map { name: "DEVICES", reason: error.to_string() })?;
             self.plane.tables.link_of_interface.insert(entry.interface, u32::from(id), 0).map_err(fail)?;
         }
-        for id in removed {
-            let gone = self.links[id].interface;
-            if !links.values().any(|entry| entry.interface == gone) {
-                ignore_missing(self.plane.tables.link_of_interface.remove(&gone)).map_err(fail)?;
-            }
+        // A number may go to another interface at once, so it is asked of the interfaces and not of the numbers.
+        let known: Vec<u32> = self.plane.tables.link_of_interface.keys().flatten().collect();
+        for gone in known.into_iter().filter(|known| !links.values().any(|entry| entry.interface == *known)) {
+            ignore_missing(self.plane.tables.link_of_interface.remove(&gone)).map_err(fail)?;
         }
         self.links.clone_from(links);
         Ok(())
     }
 
     fn write_backends(&mut self, desired: &Desired) -> Result<(), Error> {
-        let (written, removed) = difference(&self.held.backends, &desired.backends);
+        let (written, _) = difference(&self.held.backends, &desired.backends);
         for (&(id, address), entry) in written {
             match address {
                 IpAddr::V4(address) => {
@@ -117,7 +124,6 @@ impl Applier {
             }
         }
         // An id is only ever taken away when no flow holds it: what stays in the array is never looked at.
-        let _gone = removed.count();
         self.held.backends.clone_from(&desired.backends);
         Ok(())
     }

@@ -141,7 +141,8 @@ impl Thread {
     fn walk_all(&mut self) -> io::Result<Duration> {
         let mut census = Census::begin();
         let mut worked = Duration::ZERO;
-        for tier in [Tier::Flows, Tier::HalfOpen] {
+        // A pair that is promoted meanwhile is in the upper tier before it has gone from the lower.
+        for tier in [Tier::HalfOpen, Tier::Flows] {
             worked += self.walk::<AddressV4>(tier, &mut census)?;
             worked += self.walk::<AddressV6>(tier, &mut census)?;
         }
@@ -203,12 +204,12 @@ impl Thread {
                 .iter()
                 .filter_map(|key| if let ClosedKey::V6(key) = key { Some(*key) } else { None })
                 .collect();
-            let collected = self
-                .collector
-                .collect(Tier::Flows, &v4)
-                .and_then(|_| self.collector.collect(Tier::Flows, &v6));
-            if let Err(error) = collected {
-                log::warn!("closed flows cannot be collected: {error}");
+            for tier in [Tier::Flows, Tier::HalfOpen] {
+                let collected =
+                    self.collector.collect(tier, &v4).and_then(|_| self.collector.collect(tier, &v6));
+                if let Err(error) = collected {
+                    log::warn!("closed flows cannot be collected: {error}");
+                }
             }
         }
     }

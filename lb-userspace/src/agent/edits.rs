@@ -155,6 +155,12 @@ impl Agent {
         self.state
             .replace(config, &host, Self::now())
             .map_err(|error| ApiError::conflict(error.to_string()))?;
+        if super::setup::sizes(&self.state) != self.sizes {
+            let words = "the tables keep the sizes they were made with: restart the agent for other `limits`, or for VIPs of a family that had none";
+            log::warn!("{words}");
+            self.notes.retain(|note| note != words);
+            self.notes.push(words.to_owned());
+        }
         self.network.follow(&self.state.backend_addresses()).await;
         let attached: Vec<u32> = self.attached.keys().copied().collect();
         self.network.assign_links(&attached);

@@ -19,7 +19,7 @@ pub enum Leaving {
 
 impl Agent {
     /// Ends the agent: the programs stay unless it was asked otherwise.
-    pub(super) async fn leave(&mut self) -> anyhow::Result<()> {
+    pub(super) fn leave(&mut self) -> anyhow::Result<()> {
         let _no_supervisor = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         let leaving = self.leaving.take().unwrap_or(Leaving::Stay);
         let reply = match leaving {

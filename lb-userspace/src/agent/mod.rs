@@ -128,7 +128,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let serving = tokio::spawn(server.serve(commands, async {
         let _dropped = stopped.await;
     }));
-    let events = Events {
+    let mut events = Events {
         commands: receiver,
         probes,
         network: net::watch()?,
@@ -136,10 +136,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         terminate: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
     };
+    // What changed before the watch began has to be asked for.
+    agent.network_changed(net::Event::Resync, &mut events.network).await;
     println!("ready");
     let _no_supervisor = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     agent.serve(events).await;
-    let result = agent.leave().await;
+    let result = agent.leave();
     drop(stop);
     let _ended = serving.await;
     result
@@ -192,9 +194,10 @@ impl Agent {
         let links = self.network.link_entries(&attachments);
         let unfinished = links.values().any(|link| link.flags != 0);
         let settings = settings::settings(self.state.config(), self.key, unfinished);
+        // First the names: an id that flows hold must not be one that the next agent does not know.
+        self.save_catalog();
         self.applier.apply(&desired, &links, &settings)?;
         let _ended = self.collector.send(collector::Message::Settings(Box::new(settings)));
-        self.save_catalog();
         Ok(())
     }
 
@@ -233,12 +236,12 @@ impl Agent {
 
     /// Follows a change in the network, and those that came with it.
     async fn network_changed(&mut self, event: net::Event, more: &mut mpsc::Receiver<net::Event>) {
-        let mut routes = false;
+        let (mut routes, mut neighbours) = (false, false);
         let mut next = Some(event);
         while let Some(event) = next {
             match event {
                 net::Event::Neighbour(neighbour) => {
-                    self.network.learn(&neighbour);
+                    neighbours |= self.network.learn(&neighbour);
                 }
                 net::Event::NeighbourRemoved(_) => {}
                 _ => routes = true,
@@ -253,7 +256,9 @@ impl Agent {
             self.network.follow(&self.state.backend_addresses()).await;
             self.reattach();
         }
-        self.apply();
+        if routes || neighbours {
+            self.apply();
+        }
     }
 
     /// The configuration file's configuration, with the flags over it.

@@ -98,7 +98,10 @@ impl Network {
             }
         }
         self.routes = routes;
-        self.neighbours.want(self.routes.iter().map(|(backend, route)| route.next_hop(*backend)).collect());
+        let wanted: BTreeSet<NextHop> =
+            self.routes.iter().map(|(backend, route)| route.next_hop(*backend)).collect();
+        self.macs.retain(|next_hop, _| wanted.contains(next_hop));
+        self.neighbours.want(wanted);
         self.refresh_neighbours().await;
     }
 
@@ -117,10 +120,12 @@ impl Network {
         }
     }
 
-    /// Takes in a neighbour; whether that changed anything. One that is lost keeps its last address: a wrong address
+    /// Takes in a neighbour on the way to a backend; whether that changed anything. One that is lost keeps its last address: a wrong address
     /// costs no more than none, and a neighbour is lost for a moment whenever a link flaps.
     pub fn learn(&mut self, neighbour: &net::Neighbour) -> bool {
-        match neighbour.mac {
+        let wanted =
+            self.routes.iter().any(|(backend, route)| route.next_hop(*backend) == neighbour.next_hop);
+        match neighbour.mac.filter(|_| wanted) {
             Some(mac) if neighbour.state.is_usable() => {
                 self.macs.insert(neighbour.next_hop, mac) != Some(mac)
             }

@@ -36,7 +36,7 @@ pub async fn start(
 
     let catalog = if options.discard_flows { None } else { Catalog::load(pins.path()) };
     let ids = catalog.as_ref().map_or_else(BackendIds::default, |catalog| catalog.ids.clone());
-    let state = State::new(config, &host, ids, Agent::now())?;
+    let mut state = State::new(config, &host, ids, Agent::now())?;
     let sizes = sizes(&state);
     let (mut plane, notes) = DataPlane::load_pinned(sizes, &pins, options.discard_flows)?;
     let capacities = kernel::load::capacities(&pins, sizes)?;
@@ -47,18 +47,20 @@ pub async fn start(
     network.follow(&state.backend_addresses()).await;
 
     let collector_program = plane.collector_descriptor()?;
-    let key_words = key_words(&key);
+    let key_words = key.or_else(|| pinned_key(&plane)).map_or_else(random_key, Ok)?;
     let (collector, messages) = std_mpsc::channel();
     let first_settings = settings::settings(state.config(), key_words, false);
     let census = collector::start(pins.path().into(), collector_program, first_settings, messages)?;
     let flow_tables = Arc::new(FlowTables::open(pins.path()).context("the flow tables cannot be opened")?);
-    let (prober, probes) = Prober::start();
+    let (prober, results) = Prober::start();
+    let applier = Applier::new(plane, key_words);
+    state.keep_service_ids(applier.services());
     let mut agent = Agent {
         options,
         file,
         state,
         network,
-        applier: Applier::new(plane, key_words),
+        applier,
         pins,
         attached: BTreeMap::new(),
         key: key_words,
@@ -80,7 +82,7 @@ pub async fn start(
     };
     agent.begin(catalog.as_ref())?;
     agent.pins.keep();
-    Ok((agent, server, probes))
+    Ok((agent, server, results))
 }
 
 impl Agent {
@@ -100,25 +102,31 @@ impl Agent {
     }
 }
 
-/// The key that all balancers of one cluster share; without a file, one of this start's own.
-fn cluster_key(config: &Config) -> anyhow::Result<[u8; 16]> {
-    if let Some(path) = &config.cluster_key_file {
-        return Ok(*ClusterKey::load(path)?.bytes());
-    }
-    let mut key = [0; 16];
-    // SAFETY: the buffer is as long as the call is told.
-    let got = unsafe { libc::getrandom(key.as_mut_ptr().cast(), key.len(), 0) };
+/// The key that all balancers of one cluster share, where there is a file of it.
+fn cluster_key(config: &Config) -> anyhow::Result<Option<[u64; 2]>> {
+    let Some(path) = &config.cluster_key_file else { return Ok(None) };
+    let key = ClusterKey::load(path)?;
+    let (words, _) = key.bytes().as_chunks::<8>();
+    Ok(Some([u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1])]))
+}
+
+/// The key of the former agent: with another one, connections that it took up would be guessed elsewhere.
+fn pinned_key(plane: &DataPlane) -> Option<[u64; 2]> {
+    let settings = plane.tables.settings.get(&0, 0).ok()?;
+    (settings.hash_key != [0; 2]).then_some(settings.hash_key)
+}
+
+/// A key of this start's own.
+fn random_key() -> anyhow::Result<[u64; 2]> {
+    let mut key = [0u64; 2];
+    // SAFETY: the buffer is as long as the call is told, and every bit pattern is a value.
+    let got = unsafe { libc::getrandom(key.as_mut_ptr().cast(), size_of_val(&key), 0) };
     anyhow::ensure!(got == 16, "the kernel gives no random numbers: {}", std::io::Error::last_os_error());
     Ok(key)
 }
 
-fn key_words(key: &[u8; 16]) -> [u64; 2] {
-    let (words, _) = key.as_chunks::<8>();
-    [u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1])]
-}
-
 /// The sizes of the tables: a family without a VIP gets next to none.
-fn sizes(state: &State) -> Sizes {
+pub(super) fn sizes(state: &State) -> Sizes {
     let has = |family| state.resolved().vips.iter().any(|vip| Family::of(*vip) == family);
     let limits = state.config().limits;
     Sizes {

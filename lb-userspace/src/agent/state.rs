@@ -69,12 +69,19 @@ impl State {
         Ok(state)
     }
 
-    /// Takes another configuration; what stays the same keeps its ids and its health.
+    /// Takes another configuration; what stays the same keeps its ids and its health. A refused one changes nothing.
     pub fn replace(&mut self, config: Config, host: &HostFacts, now: Instant) -> Result<(), Refusal> {
         let resolved = config.resolve(host)?;
-        self.config = config;
-        self.resolved = resolved;
-        self.settle(now)
+        let former = (
+            std::mem::replace(&mut self.config, config),
+            std::mem::replace(&mut self.resolved, resolved),
+            self.ids.clone(),
+        );
+        let settled = self.settle(now);
+        if settled.is_err() {
+            (self.config, self.resolved, self.ids) = former;
+        }
+        settled
     }
 
     /// Learns what the host has to say about the configuration by now; where it fits no more, what was stays.
@@ -132,6 +139,13 @@ impl State {
             // The configuration has no more services than there are numbers.
             self.service_ids.entry(socket).or_insert(free.unwrap_or(0));
         }
+    }
+
+    /// Gives the services the numbers that a former agent gave them, so that no new connection is sent by another
+    /// service's choice while the tables are written.
+    pub fn keep_service_ids(&mut self, former: &BTreeMap<Socket, ServiceEntry>) {
+        self.service_ids = former.iter().map(|(socket, service)| (*socket, service.id)).collect();
+        self.settle_services();
     }
 
     /// The configuration.
@@ -194,6 +208,19 @@ impl State {
             Probe::Tcp => own(&service.name),
             Probe::Follow(followed) => follow(None, own(followed)),
         }
+    }
+
+    /// Whether a backend went down so lately that the others of its service may be about to follow it.
+    fn went_down_lately(&self, service: usize, id: BackendId) -> bool {
+        let service = &self.config.services[service];
+        let probed = match &service.probe.value {
+            Probe::Tcp => &service.name,
+            Probe::Follow(followed) => followed,
+        };
+        let timing = self.config.probe;
+        let window = (timing.interval + timing.timeout) * u32::from(timing.fall) * 2;
+        self.machine(probed, id)
+            .is_some_and(|machine| machine.health() == Health::Down && machine.since().elapsed() < window)
     }
 
     /// Services of which no backend is healthy, and which use the last good ones.
@@ -281,7 +308,13 @@ impl State {
             .copied()
             .collect();
         if !healthy.is_empty() {
-            self.last_good.insert(socket, healthy.clone());
+            // Those that have just gone down may be the first of all: the balancer's own uplink, say.
+            let lately = |member: &&Member| {
+                enabled.contains(member) && self.went_down_lately(frontend.service, member.id)
+            };
+            let lost = self.last_good.get(&socket).into_iter().flatten().filter(lately);
+            let good = healthy.iter().chain(lost).copied().collect();
+            self.last_good.insert(socket, good);
             return healthy;
         }
         if !enabled.is_empty() {

@@ -115,24 +115,19 @@ impl Session {
         let FilterArgs { backend, client, snat } = args.filter;
         let filter = FlowFilter { backend, client, snat };
         if let Some(FlowsCommand::Reset) = args.command {
-            return match or_offline(self.client.flows_reset(&filter).await)? {
-                Some(done) => self.say(Ok(done)),
-                None => {
-                    put(&(self.announced()?.reset_flows(&filter)? + "\n"));
-                    Ok(Exit::Offline)
-                }
-            };
+            if let Some(done) = or_offline(self.client.flows_reset(&filter).await)? {
+                return self.say(Ok(done));
+            }
+            put(&(self.announced()?.reset_flows(&filter)? + "\n"));
+            return Ok(Exit::Offline);
         }
         let mut printer = FlowPrinter::new(args.json);
-        let exit = match or_offline(self.client.flows(&filter).await)? {
-            Some(lines) => {
-                print_all(lines, |flows| printer.take(flows)).await?;
-                Exit::Done
-            }
-            None => {
-                self.announced()?.flows(&filter, |flows| printer.take(flows).is_ok())?;
-                Exit::Offline
-            }
+        let exit = if let Some(lines) = or_offline(self.client.flows(&filter).await)? {
+            print_all(lines, |flows| printer.take(flows)).await?;
+            Exit::Done
+        } else {
+            self.announced()?.flows(&filter, |flows| printer.take(flows).is_ok())?;
+            Exit::Offline
         };
         printer.end()?;
         Ok(exit)
@@ -142,9 +137,10 @@ impl Session {
         let mut lines = self.client.events(&EventFilter { follow: args.follow }).await?;
         while let Some(events) = lines.next().await? {
             if args.json {
-                events
-                    .iter()
-                    .try_for_each(|event: &Event| anyhow::Ok(put(&(serde_json::to_string(event)? + "\n"))))?;
+                for event in &events {
+                    let event: &Event = event;
+                    put(&(serde_json::to_string(event)? + "\n"));
+                }
             } else {
                 put(&view::events(&events, &Style::stdout()));
             }
@@ -215,6 +211,7 @@ impl Session {
     }
 
     /// Drains, and waits for the flows to end if that was asked.
+    #[expect(clippy::option_option, reason = "no wait, a wait without an end, a wait of this length")]
     async fn drain(
         &self,
         name: String,
@@ -275,17 +272,17 @@ impl FlowPrinter {
 
     fn print(&mut self) -> anyhow::Result<()> {
         let flows = std::mem::take(&mut self.gathered);
-        match &mut self.table {
-            Some(table) => put(&table.rows(&flows)),
-            None => {
-                let mut text = String::new();
-                for flow in flows {
-                    let comma = if std::mem::take(&mut self.first) { "" } else { "," };
-                    text += &format!("{comma}\n  {}", serde_json::to_string(&flow)?);
-                }
-                put(&text);
-            }
+        if let Some(table) = &mut self.table {
+            put(&table.rows(&flows));
+            return Ok(());
         }
+        let mut text = String::new();
+        for flow in flows {
+            let comma = if std::mem::take(&mut self.first) { "\n  " } else { ",\n  " };
+            text.push_str(comma);
+            text.push_str(&serde_json::to_string(&flow)?);
+        }
+        put(&text);
         Ok(())
     }
 

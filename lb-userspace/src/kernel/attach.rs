@@ -68,7 +68,10 @@ fn take_over(program: &mut Xdp, interface: &str, path: &Path) -> Result<(), Erro
     let words = |error| Error::attach(interface, Error::link_words(&error));
     let pinned = PinnedLink::from_pin(path).map_err(words)?;
     let link = XdpLink::try_from(FdLink::from(pinned)).map_err(words)?;
-    program.attach_to_link(link).map(drop).map_err(|error| refusal(interface, &error))
+    let id = program.attach_to_link(link).map_err(|error| refusal(interface, &error))?;
+    // The pin holds the link. A descriptor of ours would keep the program on when the pin has gone.
+    drop(program.take_link(id).map_err(|error| refusal(interface, &error))?);
+    Ok(())
 }
 
 /// The interface that a pinned link belongs to; 0 where the interface is gone.

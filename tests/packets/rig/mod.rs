@@ -1,0 +1,92 @@
+//! The programs in a namespace of their own, with the tables of one setting, and the one way to run a packet.
+
+mod conversation;
+mod fill;
+mod namespace;
+mod pool;
+mod row;
+mod run;
+pub mod setting;
+mod strangers;
+mod tables;
+mod talk;
+
+use aya::programs::Xdp;
+use lb_common::abi::Settings;
+use lb_tests::requirements;
+use lb_userspace::{
+    kernel::{DataPlane, Sizes, collect::Collector},
+    net,
+};
+
+pub use conversation::{Conversation, reset_for};
+pub use fill::{TIMEOUTS, now_ns, seconds};
+pub use namespace::ip;
+pub use row::Row;
+pub use run::{Verdict, run};
+pub use tables::{Entry, Tier, Tuple, key_bytes};
+
+/// Tables that are large enough for most tests.
+pub const SMALL: Sizes = Sizes { flow_table: 256, half_open_table: 256, ipv4: true, ipv6: true };
+
+/// The loaded programs, their maps, and the interfaces around them.
+pub struct Rig {
+    /// Programs and maps.
+    pub plane: DataPlane,
+    /// The settings as they were written last.
+    pub settings: Settings,
+    /// The kernel's numbers of eth0 and eth1.
+    pub interfaces: [u32; 2],
+    /// The index of the link that packets come by.
+    pub ingress: usize,
+    collector: Option<Collector>,
+}
+
+/// Runs a test in a namespace of its own, with tables of its own. Skips it where the machine does not permit that.
+pub fn with(test: &str, sizes: Sizes, work: impl FnOnce(&mut Rig) + Send) {
+    if requirements::met(test, requirements::LAB) {
+        namespace::on_a_thread(|| {
+            let _namespace = namespace::Namespace::leave_for_a_new_one();
+            work(&mut Rig::new(sizes));
+        });
+    }
+}
+
+/// Does the work once for each family, with tables of the usual sizes that are empty in the beginning.
+pub fn each_family(test: &str, work: impl Fn(&mut Rig, setting::Family) + Send) {
+    if requirements::met(test, requirements::LAB) {
+        pool::run(move |rig| {
+            for family in setting::FAMILIES {
+                work(rig, family);
+            }
+        });
+    }
+}
+
+impl Rig {
+    fn new(sizes: Sizes) -> Self {
+        let mut lines = setting::links();
+        lines.extend(setting::FAMILIES.into_iter().flat_map(setting::Family::layout));
+        ip(&lines);
+        // What it changed belongs to a namespace that is about to go.
+        let _restored_by_nobody = net::prepare_fib().expect("the loopback may be told to forward");
+        let interfaces = ["eth0", "eth1"].map(namespace::index_of);
+        let plane = DataPlane::load(sizes).unwrap_or_else(|error| panic!("the programs load: {error}"));
+        let mut rig = Self { plane, settings: fill::settings(), interfaces, ingress: 0, collector: None };
+        rig.fill();
+        rig
+    }
+
+    /// The program that forwards.
+    pub fn forwarder(&mut self) -> &Xdp {
+        self.plane.forwarder().expect("the program is loaded")
+    }
+
+    /// The program that collects.
+    pub fn collector(&mut self) -> &mut Collector {
+        let plane = &mut self.plane;
+        self.collector.get_or_insert_with(|| {
+            Collector::new(plane.collector_descriptor().expect("the program is loaded"))
+        })
+    }
+}
