@@ -93,7 +93,7 @@ fn drain_waits_for_the_last_flow_or_gives_up() -> Result<()> {
 
     // Somebody waits while the connections end.
     let mut waiting = setting.agent.command()?;
-    waiting.args(["backend", "drain", "c1", "--wait"]).stdout(std::process::Stdio::piped());
+    waiting.args(["backend", "drain", "c1", "--wait=2m"]).stdout(std::process::Stdio::piped());
     let waiting = waiting.spawn()?;
     let report = hold.stop()?;
     assert!(report.broken.is_empty(), "draining broke none: {report:?}");

@@ -60,7 +60,9 @@ fn what_takes_a_restart_is_said() -> Result<()> {
     let setting = Setting::without_servers()?;
     fs::write(setting.agent.config_file(), setting.file()? + "\n[limits]\nflow_table = 2048\n")?;
     let told = setting.agent.xdplb(&["reload"])?;
-    assert!(told.contains("note: limits takes effect when the agent is started again"), "said: {told}");
+    assert!(told.contains("restart the agent for other limits"), "said: {told}");
+    let status = setting.agent.status()?;
+    assert!(status["warnings"].to_string().contains("restart the agent"), "and stays said: {status:#}");
     Ok(())
 }
 

@@ -74,6 +74,7 @@ pub async fn start(
         crowded: BTreeMap::new(),
         started_unix_s: clock::unix_s(),
         started_ns: clock::monotonic_ns(),
+        sizes,
         capacities,
         leaving: None,
         notes,
