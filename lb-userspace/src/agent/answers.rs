@@ -26,6 +26,7 @@ use crate::{
     },
     health,
     kernel::Tables,
+    tables::ids::Assignment,
 };
 
 /// Chunks of flows that wait for a slow reader.
@@ -59,22 +60,11 @@ impl Agent {
             services: state.resolved().frontends.iter().map(|frontend| self.service(frontend)).collect(),
             backends: self.backends(census),
             fail_open: state.fail_open().iter().cloned().collect(),
-            flow_table: TableUse {
-                used: census.flow_table_used,
-                capacity: self.capacity(self.sizes.flow_table),
-            },
-            half_open_table: TableUse {
-                used: census.half_open_used,
-                capacity: self.capacity(self.sizes.half_open_table),
-            },
+            flow_table: TableUse { used: census.flow_table_used, capacity: self.capacities[0] },
+            half_open_table: TableUse { used: census.half_open_used, capacity: self.capacities[1] },
             totals: Totals::default(),
             warnings: self.warnings(),
         }
-    }
-
-    /// Connections that fit, of both families.
-    fn capacity(&self, connections: u32) -> u64 {
-        u64::from(connections) * (u64::from(self.sizes.ipv4) + u64::from(self.sizes.ipv6))
     }
 
     fn service(&self, frontend: &config::ServiceFrontend) -> Service {
@@ -121,7 +111,8 @@ impl Agent {
                 flows: census.flows.get(&self.state.id_of(index)).copied().unwrap_or(0),
             })
         };
-        self.state.config().backends.iter().enumerate().filter_map(described).collect()
+        let configured = self.state.config().backends.iter().enumerate().filter_map(described);
+        configured.chain(self.state.ids().tombstones().filter_map(|gone| removed(gone, census))).collect()
     }
 
     /// Whether this balancer can serve.
@@ -223,6 +214,18 @@ impl Agent {
             Err(error) => log::warn!("the catalog cannot be written: {error}"),
         }
     }
+}
+
+/// A removed backend, for as long as flows hold it.
+fn removed(gone: &Assignment, census: &Census) -> Option<Backend> {
+    Some(Backend {
+        name: gone.name.clone(),
+        address: *gone.addresses.first()?,
+        addresses: gone.addresses.clone(),
+        weight: 0,
+        admin: Admin::Draining,
+        flows: *census.flows.get(&gone.id)?,
+    })
 }
 
 /// Every counter by name, as far as it can be read.

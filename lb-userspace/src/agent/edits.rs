@@ -155,12 +155,7 @@ impl Agent {
         self.state
             .replace(config, &host, Self::now())
             .map_err(|error| ApiError::conflict(error.to_string()))?;
-        if super::setup::sizes(&self.state) != self.sizes {
-            let words = "the tables keep the sizes they were made with: restart the agent for other `limits`, or for VIPs of a family that had none";
-            log::warn!("{words}");
-            self.notes.retain(|note| note != words);
-            self.notes.push(words.to_owned());
-        }
+        self.compare_sizes();
         self.network.follow(&self.state.backend_addresses()).await;
         let attached: Vec<u32> = self.attached.keys().copied().collect();
         self.network.assign_links(&attached);
@@ -185,15 +180,14 @@ impl Agent {
         config.resolve(&self.network.host_facts()).map_err(|error| refused(&error))?;
         let dropped = self.dropped_changes();
         let late = self.late_changes(&config);
+        let before = self.warnings();
         self.take_with_interfaces(config).await?;
         self.file = Some(file);
-        let former = std::mem::take(&mut self.listeners);
         self.listeners = self.find_listeners();
         let mut done = Done::changed("the configuration has been read again");
         done.notes.extend(dropped);
         done.notes.extend(late);
-        done.notes.extend(self.listeners.iter().filter(|words| !former.contains(words)).cloned());
-        done.notes.extend(self.state.resolved().warnings.iter().map(ToString::to_string));
+        done.notes.extend(self.warnings().into_iter().filter(|warning| !before.contains(warning)));
         Ok(done)
     }
 
@@ -217,7 +211,6 @@ impl Agent {
     fn late_changes(&self, config: &Config) -> Vec<String> {
         let now = self.state.config();
         let keys = [
-            ("limits", now.limits != config.limits),
             ("xdp_mode", now.xdp_mode != config.xdp_mode),
             ("cluster_key_file", now.cluster_key_file != config.cluster_key_file),
         ];

@@ -95,7 +95,10 @@ pub struct Agent {
     crowded: BTreeMap<PortPool, u64>,
     started_unix_s: u64,
     started_ns: u64,
+    /// The sizes that were wanted of the tables.
     sizes: kernel::Sizes,
+    /// Connections that the flow table and the half-open tier have room for.
+    capacities: [u64; 2],
     /// Set by a command that ends the agent.
     leaving: Option<Leaving>,
     /// What the operator should know since the start.

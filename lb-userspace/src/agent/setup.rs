@@ -16,7 +16,7 @@ use crate::{
     config::{ClusterKey, Config, Family},
     control::Server,
     health::{ProbeResult, Prober, TargetId},
-    kernel::{DataPlane, PinDirectory, Sizes, batch::FlowTables},
+    kernel::{self, DataPlane, PinDirectory, Sizes, batch::FlowTables},
     net,
     tables::ids::BackendIds,
 };
@@ -39,6 +39,7 @@ pub async fn start(
     let mut state = State::new(config, &host, ids, Agent::now())?;
     let sizes = sizes(&state);
     let (mut plane, notes) = DataPlane::load_pinned(sizes, &pins, options.discard_flows)?;
+    let capacities = kernel::load::capacities(&pins, sizes)?;
     let prepared = net::prepare_fib()?;
     for sysctl in prepared.changed() {
         log::info!("{sysctl} set to 1, so that next hops can be looked up; the host is not made a router");
@@ -74,6 +75,7 @@ pub async fn start(
         started_unix_s: clock::unix_s(),
         started_ns: clock::monotonic_ns(),
         sizes,
+        capacities,
         leaving: None,
         notes,
         listeners: Vec::new(),

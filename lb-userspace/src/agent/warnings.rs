@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     Agent,
     census::{Census, PortPool},
+    setup::sizes,
 };
 use crate::net;
 
@@ -13,7 +14,19 @@ const CROWDED: u64 = 80;
 /// Below this a crowded pool is one no more: a figure at the edge shall not fill the log.
 const RELAXED: u64 = 70;
 
+/// That the configuration wants other tables than there are.
+const OTHER_SIZES: &str = "the tables keep the sizes that they were made with; restart the agent for other limits, or \
+                           for VIPs of a family that had none";
+
 impl Agent {
+    /// Says whether the tables are those that the configuration wants.
+    pub(super) fn compare_sizes(&mut self) {
+        self.notes.retain(|note| note != OTHER_SIZES);
+        if sizes(&self.state) != self.sizes {
+            self.notes.push(OTHER_SIZES.into());
+        }
+    }
+
     /// Everything that lasts, one sentence each.
     pub(super) fn warnings(&self) -> Vec<String> {
         let lasting = self.notes.iter().chain(&self.listeners).cloned();

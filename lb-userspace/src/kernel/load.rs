@@ -145,6 +145,18 @@ fn discard(pins: &PinDirectory) -> Result<(), Error> {
     pins::remove_pins(pins.path()).map_err(fail)
 }
 
+/// Connections that the pinned tables really hold, of the families that are balanced: in the flow table, and half open.
+pub fn capacities(pins: &PinDirectory, sizes: Sizes) -> Result<[u64; 2], Error> {
+    let of = |used: bool, name: &'static str| {
+        let info = MapInfo::from_pin(pins.map(name)).map_err(|error| Error::map(name, &error))?;
+        Ok(if used { u64::from(info.max_entries() / ENTRIES_PER_CONNECTION) } else { 0 })
+    };
+    Ok([
+        of(sizes.ipv4, "FLOWS_V4")? + of(sizes.ipv6, "FLOWS_V6")?,
+        of(sizes.ipv4, "HALF_OPEN_V4")? + of(sizes.ipv6, "HALF_OPEN_V6")?,
+    ])
+}
+
 /// The version of the pinned maps, where there are any.
 pub fn pinned_version(directory: &Path) -> Option<u32> {
     let map = aya::maps::Map::from_map_data(MapData::from_pin(directory.join(pins::ABI)).ok()?).ok()?;

@@ -48,8 +48,9 @@ impl PinDirectory {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
             fail(format!("the pin directory cannot be made ({error}): run xdplb as root"))
         })?;
-        let lock =
-            File::open(path).map_err(|error| fail(format!("the pin directory cannot be opened: {error}")))?;
+        let lock = File::open(path).map_err(|error| {
+            fail(format!("the pin directory cannot be opened ({error}): run xdplb as root"))
+        })?;
         // SAFETY: a descriptor that we own; the call has no pointers.
         if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
             let error = io::Error::last_os_error();

@@ -75,7 +75,9 @@ fn summary(status: &Status) -> String {
         .filter(|backend| backend.admin == Admin::Enabled && worst(status, backend).is_none_or(takes_flows))
         .count();
     let flows: u64 = status.backends.iter().map(|backend| backend.flows).sum();
-    format!("{taking} of {} backends in use, {flows} flows", status.backends.len())
+    // Removed backends that flows still hold have no weight.
+    let all = status.backends.iter().filter(|backend| backend.weight > 0).count();
+    format!("{taking} of {all} backends in use, {flows} flows")
 }
 
 fn worst(status: &Status, backend: &Backend) -> Option<Health> {
