@@ -33,7 +33,7 @@ impl Nobody {
     fn xdplb(&self, lab: &Lab, arguments: &[&str]) -> Result<Reply> {
         let mut command: Command = lab.namespace("lb")?.command("setpriv")?;
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(&self.program);
-        Ok(reply(command.args(arguments).output()?))
+        Ok(reply(&command.args(arguments).output()?))
     }
 
     fn path(&self, name: &str) -> String {

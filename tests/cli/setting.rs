@@ -73,7 +73,7 @@ impl Setting {
     pub(crate) fn run_to_its_end(&self, arguments: &[&str]) -> Result<Reply> {
         let mut command = self.agent.command()?;
         command.arg("run").arg("--config").arg(self.agent.config_file()).args(arguments);
-        Ok(reply(command.output()?))
+        Ok(reply(&command.output()?))
     }
 
     /// Starts the agent in the place of one that has ended, with further arguments, and waits for `ready`.
@@ -116,10 +116,10 @@ pub(crate) fn pins(lab: &Lab) -> PathBuf {
 /// Runs `xdplb` on the balancer's host with nothing but these arguments.
 pub(crate) fn xdplb<A: AsRef<OsStr>>(lab: &Lab, arguments: &[A]) -> Result<Reply> {
     let mut command = lab.namespace("lb")?.command(binaries::xdplb()?)?;
-    Ok(reply(command.args(arguments).output()?))
+    Ok(reply(&command.args(arguments).output()?))
 }
 
-pub(crate) fn reply(output: Output) -> Reply {
+pub(crate) fn reply(output: &Output) -> Reply {
     Reply {
         status: output.status,
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
