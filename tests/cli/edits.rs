@@ -68,7 +68,9 @@ fn every_edit_changes_the_agent_and_the_file_and_keeps_the_rest() -> Result<()> 
     }
     setting.agent.xdplb(&["backend", "remove", "c3"])?;
     let again = setting.agent.xdplb(&["backend", "remove", "c3"])?;
-    assert!(again.starts_with("there is no backend c3"), "removing twice is no failure: {again}");
+    let known =
+        ["there is no backend c3", "c3 is removed already"].iter().any(|words| again.starts_with(words));
+    assert!(known, "removing twice is no failure: {again}");
     let after = setting.file()?;
     assert!(!after.contains("c3"), "c3 is gone from the file: {after}");
     let mut lines = after.lines();
@@ -86,7 +88,6 @@ fn runtime_leaves_the_file_alone_and_reload_tells_what_it_drops() -> Result<()> 
     let setting = commented()?;
     let before = setting.file()?;
     setting.agent.xdplb(&["backend", "drain", "c1", "--runtime"])?;
-    setting.agent.xdplb(&["backend", "--runtime", "weight", "c2", "9"]).err();
     setting.agent.xdplb(&["backend", "weight", "c2", "9", "--runtime"])?;
     setting.agent.xdplb(&["backend", "add", "c9=10.77.0.19", "--runtime"])?;
     assert_eq!(setting.file()?, before, "the file is as it was");

@@ -42,11 +42,22 @@ fn a_dead_agent_leaves_no_lock() -> Result<()> {
     setting.agent.stop()?;
     let mut zombie = setting.run(&[])?;
     zombie.signal(libc::SIGKILL);
+    wait_until_zombie(zombie.pid())?;
     let mut command = setting.agent.command()?;
     command.args(["run", "--config"]).arg(setting.agent.config_file());
     let next = Process::spawn("next", command, setting.lab.directory())?;
     next.wait_for_line("ready", PATIENCE, |line| line == "ready")?;
     setting.agent.xdplb(&["ready"])?;
+    Ok(())
+}
+
+/// Waits for the end of a child without waiting for the child.
+fn wait_until_zombie(process: u32) -> Result<()> {
+    // SAFETY: plain integers and pointers, for which zero is a value.
+    let mut what: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the structure outlives the call, which only looks (WNOWAIT) at a child of ours.
+    let result = unsafe { libc::waitid(libc::P_PID, process, &raw mut what, libc::WEXITED | libc::WNOWAIT) };
+    anyhow::ensure!(result == 0, "the agent is not to be waited for: {}", std::io::Error::last_os_error());
     Ok(())
 }
 

@@ -130,3 +130,28 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: i32) -> String {
+        let error = io::Error::from_raw_os_error(code);
+        Error::load(EbpfError::FileError { path: "/sys/kernel/btf/vmlinux".into(), error }).to_string()
+    }
+
+    #[test]
+    fn an_unsupported_kernel_is_told_in_one_line_with_what_it_lacks() {
+        let program = Error::Program { name: "xdplb", reason: "Invalid argument (os error 22)".into() };
+        for sentence in [refused(libc::EINVAL), refused(libc::ENOENT), program.to_string()] {
+            assert!(sentence.contains("xdplb needs Linux 6.1 or newer"), "the next step: {sentence}");
+            assert_eq!(sentence.lines().count(), 1, "one line: {sentence}");
+        }
+    }
+
+    #[test]
+    fn a_missing_right_is_no_unsupported_kernel() {
+        let sentence = refused(libc::EPERM);
+        assert!(sentence.contains("run xdplb as root") && !sentence.contains("6.1"), "{sentence}");
+    }
+}
