@@ -17,6 +17,8 @@ pub struct Attached {
     pub name: String,
     /// How.
     pub how: Attachment,
+    /// How the pinned link has it, where a former agent said so.
+    pub pinned: Option<Attachment>,
     /// Whether it is attached by now.
     pub done: bool,
 }
@@ -38,7 +40,7 @@ pub fn plan(agent: &Agent, former: Option<&Catalog>) -> BTreeMap<u32, Attached> 
             XdpMode::Generic => Attachment::Generic,
             XdpMode::Auto => before.unwrap_or(advised),
         };
-        (interface.index, Attached { name: interface.name.clone(), how, done: false })
+        (interface.index, Attached { name: interface.name.clone(), how, pinned: before, done: false })
     };
     agent.state.resolved().interfaces.iter().map(plan).collect()
 }
@@ -74,9 +76,8 @@ impl Agent {
     }
 
     fn attach_one(&mut self, index: u32) -> Result<(), kernel::Error> {
-        let Attached { name, how, .. } = self.attached[&index].clone();
-        let shown = self.catalog_mode(&name);
-        let same = shown.is_none_or(|old| old == how);
+        let Attached { name, how, pinned, .. } = self.attached[&index].clone();
+        let same = pinned.is_none_or(|old| old == how);
         let mut attempt =
             kernel::attach(self.applier.plane().forwarder()?, &self.pins, (&name, index), how, same);
         let mut how = how;
@@ -98,7 +99,7 @@ impl Agent {
             _ => String::new(),
         };
         log::info!("{name}: attached in {} mode{reason}", shown_of(how));
-        self.attached.insert(index, Attached { name, how, done: true });
+        self.attached.insert(index, Attached { name, how, pinned: Some(how), done: true });
         Ok(())
     }
 
@@ -106,13 +107,6 @@ impl Agent {
         let interfaces = &self.state.resolved().interfaces;
         let facts = interfaces.iter().find(|interface| interface.index == index);
         facts.and_then(|facts| facts.driver.clone()).unwrap_or_else(|| "(unknown)".into())
-    }
-
-    /// How the former agent had attached to an interface.
-    fn catalog_mode(&self, name: &str) -> Option<Attachment> {
-        let former = Catalog::load(self.pins.path())?;
-        let interface = former.status.interfaces.iter().find(|interface| interface.name == name)?;
-        attachment_of(interface.xdp_mode)
     }
 
     /// Attaches anew to interfaces that have come back under another number.
