@@ -145,9 +145,23 @@ pub(crate) fn answer(reply: &Reply, code: i32) -> String {
 
 /// Whether an XDP program is on an interface of the balancer's host.
 pub(crate) fn has_program(lab: &Lab, interface: &str) -> Result<bool> {
+    Ok(!xdp_of(lab, interface)?.is_null())
+}
+
+/// How the kernel itself has the program on an interface of the balancer's host.
+pub(crate) fn kernels_xdp_mode(lab: &Lab, interface: &str) -> Result<&'static str> {
+    // `XDP_ATTACHED_DRV` and `XDP_ATTACHED_SKB` (`include/uapi/linux/if_link.h`).
+    match xdp_of(lab, interface)?["mode"].as_u64() {
+        Some(1) => Ok("native"),
+        Some(2) => Ok("generic"),
+        other => bail!("{interface} has no program in one mode: {other:?}"),
+    }
+}
+
+fn xdp_of(lab: &Lab, interface: &str) -> Result<Value> {
     let shown = lab.exec_in("lb", "ip", &["-j", "link", "show", interface])?;
-    let links: Value = serde_json::from_slice(&shown.stdout)?;
-    Ok(!links[0]["xdp"].is_null())
+    let mut links: Value = serde_json::from_slice(&shown.stdout)?;
+    Ok(links[0]["xdp"].take())
 }
 
 /// That nothing was begun: no program, no pins, no socket.

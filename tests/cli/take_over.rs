@@ -138,6 +138,11 @@ fn another_xdp_mode_attaches_anew() -> Result<()> {
         let expected = if mode == "auto" { "native" } else { mode };
         assert_eq!(status::xdp_mode(&status), Some(expected), "as asked with {mode}: {status:#}");
         assert!(has_program(&setting.lab, "xlb0")?, "the program is there");
+        assert_eq!(
+            crate::setting::kernels_xdp_mode(&setting.lab, "xlb0")?,
+            expected,
+            "and so has the kernel"
+        );
         agent.stop(PATIENCE)?;
     }
     Ok(())
