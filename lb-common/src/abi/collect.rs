@@ -1,0 +1,13 @@
+//! A request to the collector: this header, then `count` keys of one family. It travels as the packet of a
+//! `BPF_PROG_TEST_RUN`.
+
+/// Bytes before the first key; at least an Ethernet header, or the kernel refuses the run.
+pub const HEADER: usize = 16;
+/// Offset of the family: 4 or 6.
+pub const FAMILY: usize = 0;
+/// Offset of the tier: 0 flow table, 1 half-open.
+pub const TIER: usize = 1;
+/// Offset of the number of keys, one byte.
+pub const COUNT: usize = 2;
+/// The most keys of one request: they fit in the one page of a test run, and bound the time with interrupts held.
+pub const MAX_KEYS: usize = 64;
