@@ -19,6 +19,17 @@ macro_rules! counters {
                 match self { $(Self::$variant => $name,)+ }
             }
 
+            /// The counter with this number.
+            #[inline(always)]
+            pub const fn from_number(number: u32) -> Option<Self> {
+                if (number as usize) < ALL.len() {
+                    // SAFETY: the variants of the `repr(u32)` are numbered from 0 on, without a gap.
+                    Some(unsafe { core::mem::transmute::<u32, Self>(number) })
+                } else {
+                    None
+                }
+            }
+
             /// What it counts, in a sentence.
             pub const fn help(self) -> &'static str {
                 match self { $(Self::$variant => concat!($($doc),+),)+ }
@@ -119,7 +130,9 @@ mod tests {
     fn numbers_are_indexes_and_names_are_unique() {
         for (index, counter) in ALL.iter().enumerate() {
             assert_eq!(*counter as usize, index, "{}", counter.name());
+            assert_eq!(Counter::from_number(index as u32), Some(*counter));
         }
+        assert_eq!(Counter::from_number(ALL.len() as u32), None);
         let names: HashSet<_> = ALL.iter().map(|c| c.name()).collect();
         assert_eq!(names.len(), ALL.len());
     }

@@ -16,7 +16,7 @@ use crate::{
     family::Family,
     forward::{self, Packet},
     maps, next_hop,
-    verdict::{Outcome, Verdict},
+    verdict::{self, Step, Verdict},
 };
 
 /// Backends tried before a SYN is dropped for want of one whose link-layer address is known: all of a control plane of
@@ -25,37 +25,40 @@ const BACKEND_TRIES: u32 = 5;
 
 /// Admits a SYN.
 #[inline(never)]
-pub fn connection<F: Family>(packet: &Packet<F>, service: &Service) -> Outcome {
+pub fn connection<F: Family>(packet: &Packet<F>, service: &Service) -> Verdict {
+    verdict::of(admit(packet, service))
+}
+
+#[inline(always)]
+fn admit<F: Family>(packet: &Packet<F>, service: &Service) -> Step<Verdict> {
     refuse_martians(packet)?;
     let hash = choose::hash(packet);
     let draft = enter::draft::<F>()?;
-    draft.hop = next_hop::of_client(packet)?;
+    next_hop::of_client(packet, &mut draft.hop).go_on()?;
     draft.backend = usable_backend(packet, service, hash)?;
     if draft.backend == 0 {
-        return Ok(Verdict::Answer(Counter::ResetNoBackend));
+        return Ok(Verdict::answer(Counter::ResetNoBackend));
     }
     draft.service = *service;
     draft.word = StateWord::new(State::SynSent, 0, 0, service.id);
-    if !allocate(packet, draft, hash)? {
-        return Ok(Verdict::Answer(Counter::ResetNoPort));
-    }
+    allocate(packet, draft, hash).go_on()?;
     maps::count(Counter::FlowOpened);
     enter::send(packet, draft)
 }
 
 /// Drops what comes from an address that cannot be a client's, ours included.
 #[inline(always)]
-pub fn refuse_martians<F: Family>(packet: &Packet<F>) -> Result<(), Counter> {
+pub fn refuse_martians<F: Family>(packet: &Packet<F>) -> Step<()> {
     let source = &packet.segment.key.source;
     if F::is_martian(source) || forward::is_our_address::<F>(source) {
-        return Err(Counter::DropMartianSource);
+        return Err(Counter::DropMartianSource.into());
     }
     Ok(())
 }
 
 /// The policy's backend, or the next one that can be reached; 0 where the service has none.
 #[inline(always)]
-fn usable_backend<F: Family>(packet: &Packet<F>, service: &Service, hash: u64) -> Result<BackendId, Counter> {
+fn usable_backend<F: Family>(packet: &Packet<F>, service: &Service, hash: u64) -> Step<BackendId> {
     let first = choose::backend(packet, service, hash);
     if first == 0 || is_usable::<F>(first) {
         return Ok(first);
@@ -66,7 +69,7 @@ fn usable_backend<F: Family>(packet: &Packet<F>, service: &Service, hash: u64) -
             return Ok(id);
         }
     }
-    Err(Counter::DropNoNextHop)
+    Err(Counter::DropNoNextHop.into())
 }
 
 #[inline(always)]
@@ -94,11 +97,7 @@ enum AllocationEnd {
 
 /// Goes through the candidate ports of a connection until its pair is entered.
 #[inline(never)]
-fn allocate<F: Family>(
-    packet: &Packet<F>,
-    draft: &mut Draft<F::Address>,
-    hash: u64,
-) -> Result<bool, Counter> {
+fn allocate<F: Family>(packet: &Packet<F>, draft: &mut Draft<F::Address>, hash: u64) -> Verdict {
     let mut allocation =
         Allocation { packet, draft, hash, half_open: PORT_CANDIDATES, end: AllocationEnd::Exhausted };
     // A loop of the kernel's, because the verifier goes through a loop of ours once for every candidate.
@@ -112,14 +111,19 @@ fn allocate<F: Family>(
         );
     }
     match allocation.end {
-        AllocationEnd::Entered => return Ok(true),
-        AllocationEnd::Lost => return Err(Counter::DropBeingCollected),
-        AllocationEnd::Exhausted if allocation.half_open == PORT_CANDIDATES => return Ok(false),
+        AllocationEnd::Entered => return Verdict::GO_ON,
+        AllocationEnd::Lost => return Verdict::dropped(Counter::DropBeingCollected),
+        AllocationEnd::Exhausted if allocation.half_open == PORT_CANDIDATES => {
+            return Verdict::answer(Counter::ResetNoPort);
+        }
         AllocationEnd::Exhausted => {}
     }
     // Every port is in use, one of them by a mere handshake: a flood must not refuse a connection.
     let port = packet.settings.snat_ports().candidate(hash, allocation.half_open);
-    Ok(matches!(enter::take_over(packet, allocation.draft, port), Entered::Yes))
+    match enter::take_over(packet, allocation.draft, port) {
+        Entered::Yes => Verdict::GO_ON,
+        _ => Verdict::answer(Counter::ResetNoPort),
+    }
 }
 
 /// One round: the candidate with this index.

@@ -25,7 +25,7 @@ use crate::{
     forward::Packet,
     maps, next_hop,
     pair::Tier,
-    verdict::{Outcome, Verdict},
+    verdict::{self, Step, Verdict},
 };
 
 /// `TCP_LISTEN` (`include/net/tcp_states.h`).
@@ -37,21 +37,26 @@ const REPLY_WINDOW: u32 = 1 << 22;
 
 /// Takes up the flow of a packet, as its `attempt`-th guess.
 #[inline(never)]
-pub fn packet<F: Family>(packet: &Packet<F>, service: &Service, attempt: u8) -> Outcome {
+pub fn packet<F: Family>(packet: &Packet<F>, service: &Service, attempt: u8) -> Verdict {
+    verdict::of(adopt(packet, service, attempt))
+}
+
+#[inline(always)]
+fn adopt<F: Family>(packet: &Packet<F>, service: &Service, attempt: u8) -> Step<Verdict> {
     if attempt == 0 && host_has_connection(packet) {
-        return Ok(Verdict::Pass(Counter::PassedLocalSocket));
+        return Ok(Verdict::pass(Counter::PassedLocalSocket));
     }
     if packet.segment.flags & RST != 0 {
-        return Err(Counter::DropUnknownReset);
+        return Err(Counter::DropUnknownReset.into());
     }
     admit::refuse_martians(packet)?;
     let backends = choose::count(service);
     if backends == 0 {
-        return Ok(Verdict::Answer(Counter::ResetNoBackend));
+        return Ok(Verdict::answer(Counter::ResetNoBackend));
     }
     let candidates = if backends * 2 < ADOPTION_CANDIDATES { backends * 2 } else { ADOPTION_CANDIDATES };
     let draft = enter::draft::<F>()?;
-    draft.hop = next_hop::of_client(packet)?;
+    next_hop::of_client(packet, &mut draft.hop).go_on()?;
     draft.service = *service;
     let hash = choose::hash(packet);
     let mut guessing = Guessing {
@@ -60,7 +65,7 @@ pub fn packet<F: Family>(packet: &Packet<F>, service: &Service, attempt: u8) -> 
         hash,
         backends,
         candidates,
-        attempt: attempt.into(),
+        first: attempt.into(),
         end: GuessingEnd::Exhausted,
     };
     // SAFETY: the callback has the type that the helper wants, and the state outlives the call.
@@ -72,8 +77,8 @@ pub fn packet<F: Family>(packet: &Packet<F>, service: &Service, attempt: u8) -> 
             maps::count(Counter::FlowAdopted);
             enter::send(packet, guessing.draft)
         }
-        GuessingEnd::NoNextHop => Err(Counter::DropNoNextHop),
-        GuessingEnd::Exhausted => Ok(Verdict::Answer(Counter::ResetNotAdopted)),
+        GuessingEnd::NoNextHop => Err(Counter::DropNoNextHop.into()),
+        GuessingEnd::Exhausted => Ok(Verdict::answer(Counter::ResetNotAdopted)),
     }
 }
 
@@ -84,7 +89,8 @@ struct Guessing<'a, F: Family> {
     hash: u64,
     backends: u32,
     candidates: u32,
-    attempt: u32,
+    /// The guess to begin with.
+    first: u32,
     end: GuessingEnd,
 }
 
@@ -98,10 +104,10 @@ enum GuessingEnd {
 }
 
 /// One round: enters the next guess, if its backend is there and its port free.
-extern "C" fn try_guess<F: Family>(_index: u32, guessing: *mut c_void) -> i64 {
+extern "C" fn try_guess<F: Family>(index: u32, guessing: *mut c_void) -> i64 {
     // SAFETY: `packet` gave its own state, which nobody else uses during the loop.
     let guessing = unsafe { &mut *guessing.cast::<Guessing<'_, F>>() };
-    let (packet, attempt) = (guessing.packet, guessing.attempt);
+    let (packet, attempt) = (guessing.packet, guessing.first + index);
     let (Some(backend), Some(port)) =
         (attempt.checked_rem(guessing.backends), attempt.checked_div(guessing.backends))
     else {
@@ -115,7 +121,6 @@ extern "C" fn try_guess<F: Family>(_index: u32, guessing: *mut c_void) -> i64 {
     let draft = &mut *guessing.draft;
     draft.word = StateWord::new(state, flags, attempt as u8, draft.service.id);
     draft.backend = choose::guess(&draft.service, guessing.hash, backend);
-    guessing.attempt = attempt + 1;
     match F::backends().get(u32::from(draft.backend)).map_or(backend_state::NONE, |backend| backend.state) {
         backend_state::ACTIVE => {}
         backend_state::UNRESOLVED => {
@@ -137,7 +142,7 @@ pub fn judge_reply<F: Family>(
     packet: &Packet<F>,
     entry: Entry<F::Address>,
     forward: Entry<F::Address>,
-) -> Result<(), Counter> {
+) -> Verdict {
     let segment = &packet.segment;
     let word = entry.word();
     let acknowledges =
@@ -150,13 +155,13 @@ pub fn judge_reply<F: Family>(
         let other = forward.word();
         forward.exchange(other, other.without(flow_flags::UNCONFIRMED));
         maps::count(Counter::FlowAdoptionConfirmed);
-        return Ok(());
+        return Verdict::GO_ON;
     }
     let other = forward.word();
     let next = StateWord::new(other.state(), other.flags(), other.attempt().wrapping_add(1), other.service());
     forward.exchange(other, next);
     Tier::HalfOpen.remove::<F>(&segment.key);
-    Err(Counter::DropAdoptionRefused)
+    Verdict::dropped(Counter::DropAdoptionRefused)
 }
 
 /// Whether the host itself holds the connection of this packet: a proxy that still serves it.

@@ -12,7 +12,7 @@ use crate::{
     forward::Packet,
     maps, nat,
     pair::{self, Tier},
-    verdict::Outcome,
+    verdict::{Step, Verdict},
 };
 
 /// A half-open pair this old, in ticks (one second), may be taken over at once: a client that still waits has sent its
@@ -51,7 +51,7 @@ pub enum Entered {
 
 /// The draft of this CPU.
 #[inline(always)]
-pub fn draft<F: Family>() -> Result<&'static mut Draft<F::Address>, Counter> {
+pub fn draft<F: Family>() -> Step<&'static mut Draft<F::Address>> {
     let draft = F::drafts().get_ptr_mut(0).ok_or(Counter::DropInternal)?;
     // SAFETY: the place is this CPU's own, a run of the program is not interrupted by another on the same CPU, and each
     // run asks for it once.
@@ -60,10 +60,10 @@ pub fn draft<F: Family>() -> Result<&'static mut Draft<F::Address>, Counter> {
 
 /// Sends the first packet of the pair that has just been entered to its backend.
 #[inline(always)]
-pub fn send<F: Family>(packet: &Packet<F>, draft: &Draft<F::Address>) -> Outcome {
+pub fn send<F: Family>(packet: &Packet<F>, draft: &Draft<F::Address>) -> Step<Verdict> {
     let backend = F::backends().get(u32::from(draft.backend)).ok_or(Counter::DropInternal)?;
     let hop = NextHop { mac: backend.mac, link: backend.link };
-    nat::send_slowly::<F>(&packet.ctx, &packet.segment, &draft.reverse, hop, packet.settings)
+    Ok(nat::send_slowly::<F>(&packet.ctx, &packet.segment, &draft.reverse, hop, packet.settings))
 }
 
 /// Copies both entries of a pair out of the lower tier, where their slots may be given away at any moment, and inserts

@@ -26,12 +26,11 @@ use crate::{
     half_open, maps, nat, next_hop, packet,
     pair::Tier,
     parse::{self, Parsed, Segment},
-    reset,
-    transition::{self, Next},
-    verdict::{Outcome, Verdict},
+    reset, transition,
+    verdict::{self, Step, Verdict},
 };
 
-const NOT_OURS: Outcome = Ok(Verdict::Pass(Counter::PassedNotOurs));
+const NOT_OURS: Verdict = Verdict::pass(Counter::PassedNotOurs);
 
 /// A packet that may be ours, and what every step needs beside it.
 pub struct Packet<F: Family> {
@@ -47,7 +46,7 @@ pub struct Packet<F: Family> {
 
 /// Judges one frame.
 #[inline(always)]
-pub fn packet(ctx: &XdpContext) -> Outcome {
+pub fn packet(ctx: &XdpContext) -> Verdict {
     let (Some(ethernet), Some(settings)) = (packet::at::<ETHERNET_HEADER>(ctx, 0), maps::settings()) else {
         return NOT_OURS;
     };
@@ -64,7 +63,7 @@ pub fn packet(ctx: &XdpContext) -> Outcome {
 
 /// A function of its own for each family, so that their stacks lie in the same place.
 #[inline(never)]
-fn of_family<F: Family>(ctx: &XdpContext, settings: &'static Settings) -> Outcome {
+fn of_family<F: Family>(ctx: &XdpContext, settings: &'static Settings) -> Verdict {
     let unspecified = F::UNSPECIFIED;
     let mut packet = Packet::<F> {
         ctx: XdpContext::new(ctx.ctx),
@@ -99,34 +98,34 @@ fn of_family<F: Family>(ctx: &XdpContext, settings: &'static Settings) -> Outcom
     }
     // SAFETY: the helper has no conditions.
     packet.now = Tick::from_ns(unsafe { bpf_ktime_get_coarse_ns() });
-    match segment(&packet) {
-        Ok(Verdict::Answer(reason)) => reset::answer(&packet, reason),
-        outcome => outcome,
-    }
+    let verdict = segment(&packet);
+    if verdict.is_answer() { reset::answer(&packet, verdict.blurred()) } else { verdict }
 }
 
 /// A whole TCP segment to one of our addresses.
 #[inline(always)]
-fn segment<F: Family>(packet: &Packet<F>) -> Outcome {
-    if let Some(entry) = Tier::Flows.get::<F>(&packet.segment.key)
-        && let Some(verdict) = of_flow(packet, entry)?
-    {
-        return Ok(verdict);
+fn segment<F: Family>(packet: &Packet<F>) -> Verdict {
+    if let Some(entry) = Tier::Flows.get::<F>(&packet.segment.key) {
+        let verdict = of_flow(packet, entry);
+        if verdict.as_anew().is_none() {
+            return verdict;
+        }
     }
     half_open::packet(packet)
 }
 
-/// A packet of an entry in the flow table. `None` where it begins a new connection, and the entry is gone.
+/// A packet of an entry in the flow table.
 #[inline(never)]
-fn of_flow<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) -> Result<Option<Verdict>, Counter> {
+fn of_flow<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) -> Verdict {
+    verdict::of(judge(packet, entry))
+}
+
+#[inline(always)]
+fn judge<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) -> Step<Verdict> {
     let word = entry.word();
     let backend = F::backends().get(u32::from(entry.backend())).ok_or(Counter::DropInternal)?;
     if !is_quiet(word, packet.segment.flags) || backend.state != backend_state::ACTIVE {
-        match transition::packet(packet, Tier::Flows, entry)? {
-            Next::GoOn => {}
-            Next::Done(verdict) => return Ok(Some(verdict)),
-            Next::Anew => return Ok(None),
-        }
+        transition::packet(packet, Tier::Flows, entry).go_on()?;
     }
     let previous = entry.last_seen();
     entry.touch(&packet.segment, packet.now);
@@ -140,7 +139,7 @@ fn of_flow<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) -> Result<Op
         }
     };
     let twin = entry.twin();
-    nat::send::<F>(&packet.ctx, &packet.segment, &twin, hop, packet.settings).map(Some)
+    nat::send::<F>(&packet.ctx, &packet.segment, &twin, hop, packet.settings)
 }
 
 /// Whether a packet changes nothing in the state of its flow.
@@ -154,7 +153,7 @@ pub fn is_quiet(word: StateWord, tcp_flags: u8) -> bool {
 /// A packet that cannot be a whole segment: dropped where its ports are those of a service or of a reply to us, so
 /// that the host's TCP does not answer it; else the host's own business.
 #[inline(never)]
-fn defective<F: Family>(packet: &Packet<F>, tcp_at: usize, reason: Counter) -> Outcome {
+fn defective<F: Family>(packet: &Packet<F>, tcp_at: usize, reason: Counter) -> Verdict {
     let Some(ports) = packet::at::<4>(&packet.ctx, tcp_at) else {
         return NOT_OURS;
     };
@@ -163,7 +162,7 @@ fn defective<F: Family>(packet: &Packet<F>, tcp_at: usize, reason: Counter) -> O
         || (packet.settings.snat_ports().contains(ports.be16::<2>())
             && is_backend::<F>(&Endpoint::new(key.source, ports.get::<[u8; 2], 0>()))
             && is_our_address::<F>(&key.destination));
-    if ours { Err(reason) } else { NOT_OURS }
+    if ours { Verdict::dropped(reason) } else { NOT_OURS }
 }
 
 #[inline(always)]

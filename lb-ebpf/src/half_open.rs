@@ -17,48 +17,43 @@ use crate::{
     forward::{self, Packet},
     maps, nat, next_hop,
     pair::Tier,
-    transition::{self, Next},
-    verdict::{Outcome, Verdict},
+    transition,
+    verdict::{self, Step, Verdict},
 };
 
 /// Judges a packet without an entry in the flow table.
 #[inline(never)]
-pub fn packet<F: Family>(packet: &Packet<F>) -> Outcome {
+pub fn packet<F: Family>(packet: &Packet<F>) -> Verdict {
     let mut attempt = 0;
     if let Some(entry) = Tier::HalfOpen.get::<F>(&packet.segment.key) {
-        match of_entry(packet, entry)? {
-            Known::Done(verdict) => return Ok(verdict),
-            Known::Anew(next) => attempt = next,
+        let verdict = of_entry(packet, entry);
+        match verdict.as_anew() {
+            Some(guess) => attempt = guess,
+            None => return verdict,
         }
     }
     unknown(packet, attempt)
 }
 
-/// What became of a packet with an entry in the lower tier.
-enum Known {
-    /// It has been dealt with.
-    Done(Verdict),
-    /// The entry is gone, and the packet is nobody's; if it is adopted, then as this guess.
-    Anew(u8),
+/// A packet with an entry in the lower tier.
+#[inline(never)]
+fn of_entry<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) -> Verdict {
+    verdict::of(judge(packet, entry))
 }
 
-#[inline(never)]
-fn of_entry<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) -> Result<Known, Counter> {
+#[inline(always)]
+fn judge<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) -> Step<Verdict> {
     let Some(twin) = Tier::HalfOpen.twin_of::<F>(&packet.segment.key, entry.twin_in_place()) else {
-        return torn(packet, entry).map(Known::Anew);
+        return torn(packet, entry);
     };
     let word = entry.word();
     if word.has(flow_flags::UNCONFIRMED) && word.direction() == Direction::Reverse {
-        adopt::judge_reply(packet, entry, twin)?;
+        adopt::judge_reply(packet, entry, twin).go_on()?;
     }
     if !forward::is_quiet(word, packet.segment.flags) {
-        match transition::packet(packet, Tier::HalfOpen, entry)? {
-            Next::GoOn => {}
-            Next::Done(verdict) => return Ok(Known::Done(verdict)),
-            Next::Anew => return Ok(Known::Anew(0)),
-        }
+        transition::packet(packet, Tier::HalfOpen, entry).go_on()?;
     }
-    of_pair(packet, entry, twin, word).map(Known::Done)
+    of_pair(packet, entry, twin, word)
 }
 
 /// Sends on a packet of a pair in the lower tier, and promotes the pair where its handshake is complete.
@@ -68,7 +63,7 @@ fn of_pair<F: Family>(
     entry: Entry<F::Address>,
     twin: Entry<F::Address>,
     before: StateWord,
-) -> Outcome {
+) -> Step<Verdict> {
     let previous = entry.last_seen();
     entry.touch(&packet.segment, packet.now);
     let backend = F::backends().get(u32::from(entry.backend())).ok_or(Counter::DropInternal)?;
@@ -88,7 +83,7 @@ fn of_pair<F: Family>(
     if is_complete(word) && (!is_complete(before) || again) {
         promote::<F>(packet, &twin_key, entry, twin);
     }
-    nat::send_slowly::<F>(&packet.ctx, &packet.segment, &twin_key, hop, packet.settings)
+    Ok(nat::send_slowly::<F>(&packet.ctx, &packet.segment, &twin_key, hop, packet.settings))
 }
 
 /// Whether a pair belongs into the flow table. One that is closed does not: it was refused or given up, and a flood of
@@ -123,24 +118,24 @@ fn promote<F: Family>(
 
 /// An entry whose twin the tier has overwritten: no flow any more.
 #[inline(always)]
-fn torn<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) -> Result<u8, Counter> {
+fn torn<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) -> Step<Verdict> {
     let word = entry.word();
     if word.state() == State::Dead {
-        return Err(Counter::DropBeingCollected);
+        return Err(Counter::DropBeingCollected.into());
     }
     maps::count(Counter::HalfOpenTorn);
     Tier::HalfOpen.remove::<F>(&packet.segment.key);
     match word.direction() {
-        Direction::Reverse => Err(Counter::DropOrphanReply),
+        Direction::Reverse => Err(Counter::DropOrphanReply.into()),
         // An adopted flow whose guess was wrong: `adopt` removed the twin and counted the attempt.
-        Direction::Forward if word.has(flow_flags::UNCONFIRMED) => Ok(word.attempt()),
-        Direction::Forward => Ok(0),
+        Direction::Forward if word.has(flow_flags::UNCONFIRMED) => Ok(Verdict::anew(word.attempt())),
+        Direction::Forward => Ok(Verdict::anew(0)),
     }
 }
 
 /// A packet of no flow.
 #[inline(always)]
-fn unknown<F: Family>(packet: &Packet<F>, attempt: u8) -> Outcome {
+fn unknown<F: Family>(packet: &Packet<F>, attempt: u8) -> Verdict {
     let key = &packet.segment.key;
     if let Some(service) = service_of::<F>(key) {
         return if packet.segment.flags & (SYN | ACK | RST | FIN) == SYN {
@@ -154,9 +149,9 @@ fn unknown<F: Family>(packet: &Packet<F>, attempt: u8) -> Outcome {
         && forward::is_backend::<F>(&Endpoint::new(key.source, key.source_port))
         && forward::is_our_address::<F>(&key.destination)
     {
-        return Err(Counter::DropOrphanReply);
+        return Verdict::dropped(Counter::DropOrphanReply);
     }
-    Ok(Verdict::Pass(Counter::PassedNotOurs))
+    Verdict::pass(Counter::PassedNotOurs)
 }
 
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! The XDP programs of xdplb: `xdplb`, which forwards, and `collect`, which the agent runs to delete flows that are over.
 //!
 //! The way of a packet through `xdplb` is in `forward`; one file a step. Nothing here writes to a packet that is not
-//! ours: every step returns an `Outcome`, and the one match below turns it into an XDP action.
+//! ours: every step returns a `Verdict`, and the one match below turns it into an XDP action.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 #![expect(
     clippy::trivially_copy_pass_by_ref,
@@ -44,17 +44,17 @@ mod programs {
     use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
     use lb_common::counters::Counter;
 
-    use crate::{collect, forward, maps, verdict::Verdict};
+    use crate::{collect, forward, maps, verdict::Fate};
 
     /// Forwards the packets of our services and passes all others.
     #[xdp]
     pub fn xdplb(ctx: XdpContext) -> u32 {
-        match forward::packet(&ctx) {
-            Ok(Verdict::Pass(reason)) => {
+        match forward::packet(&ctx).fate() {
+            Fate::Pass(reason) => {
                 maps::count(reason);
                 xdp_action::XDP_PASS
             }
-            Ok(Verdict::Transmit(link)) => {
+            Fate::Transmit(link) => {
                 if let Some(action) = maps::transmit(&ctx, link) {
                     maps::count(Counter::Forwarded);
                     action
@@ -63,11 +63,11 @@ mod programs {
                     xdp_action::XDP_DROP
                 }
             }
-            Ok(Verdict::Answer(reason)) => {
+            Fate::Answer(reason) => {
                 maps::count(reason);
                 xdp_action::XDP_TX
             }
-            Err(reason) => {
+            Fate::Drop(reason) => {
                 maps::count(reason);
                 xdp_action::XDP_DROP
             }

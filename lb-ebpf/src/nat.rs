@@ -13,7 +13,7 @@ use crate::{
     maps, packet,
     parse::Segment,
     unfinished::{self, Checksum},
-    verdict::{Outcome, Verdict},
+    verdict::{self, Step, Verdict},
 };
 
 /// Rewrites a packet to what the twin's key says, seen from the other end, and sends it to the next hop.
@@ -24,7 +24,7 @@ pub fn send<F: Family>(
     twin: &FlowKey<F::Address>,
     hop: NextHop,
     settings: &Settings,
-) -> Outcome {
+) -> Step<Verdict> {
     let link = maps::link(hop.link).ok_or(Counter::DropNoNextHop)?;
     let checksum = unfinished::checksum_of::<F>(ctx, segment, settings)?;
     let addresses = F::readdress(&segment.key.source, &twin.destination)
@@ -34,7 +34,7 @@ pub fn send<F: Family>(
     let ethernet = packet::at::<ETHERNET_HEADER>(ctx, 0).ok_or(Counter::DropInternal)?;
     ethernet.set::<Mac, 0>(hop.mac);
     ethernet.set::<Mac, 6>(link.mac);
-    Ok(Verdict::Transmit(hop.link))
+    Ok(Verdict::transmit(hop.link))
 }
 
 /// The same for the steps where a call more is not felt: a function of its own, so that the verifier goes through the
@@ -46,8 +46,8 @@ pub fn send_slowly<F: Family>(
     twin: &FlowKey<F::Address>,
     hop: NextHop,
     settings: &Settings,
-) -> Outcome {
-    send::<F>(ctx, segment, twin, hop, settings)
+) -> Verdict {
+    verdict::of(send::<F>(ctx, segment, twin, hop, settings))
 }
 
 /// Ports and checksum of the TCP header. The checksum covers the addresses (RFC 9293, section 3.1).

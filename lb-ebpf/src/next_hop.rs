@@ -15,7 +15,7 @@ use lb_common::{
     wire::{ETHERNET_HEADER, Mac, PROTOCOL_TCP},
 };
 
-use crate::{entry::Entry, family::Family, forward::Packet, maps, packet};
+use crate::{entry::Entry, family::Family, forward::Packet, maps, packet, verdict::Verdict};
 
 /// A reverse entry's next hop is asked for again when its last packet was in another span of 2^6 ticks (1.07 s).
 pub const REFRESH_SHIFT: u32 = 6;
@@ -24,10 +24,21 @@ pub const REFRESH_SHIFT: u32 = 6;
 /// only its `forwarding` must be on, and the host need not be a router.
 const LOOPBACK: u32 = 1;
 
-/// The next hop towards a new client. Where the host has a route but not the neighbour's link-layer address, the frame's
+/// Finds the next hop towards a new client. Where the host has a route but not the neighbour's link-layer address, the frame's
 /// own sender is the next hop: it is on this link and has just spoken for this client.
 #[inline(never)]
-pub fn of_client<F: Family>(packet: &Packet<F>) -> Result<NextHop, Counter> {
+pub fn of_client<F: Family>(packet: &Packet<F>, hop: &mut NextHop) -> Verdict {
+    match find(packet) {
+        Ok(found) => {
+            *hop = found;
+            Verdict::GO_ON
+        }
+        Err(reason) => Verdict::dropped(reason),
+    }
+}
+
+#[inline(always)]
+fn find<F: Family>(packet: &Packet<F>) -> Result<NextHop, Counter> {
     let key = &packet.segment.key;
     match look_up::<F>(packet, &key.destination, &key.source) {
         Looked::Found(hop) => Ok(hop),

@@ -16,7 +16,7 @@ use crate::{
     forward::Packet,
     packet::{self, Span},
     unfinished::{self, Checksum},
-    verdict::{Outcome, Verdict},
+    verdict::{self, Step, Verdict},
 };
 
 /// The shortest Ethernet frame without its check sequence (IEEE 802.3): an answer is not made shorter, where the packet
@@ -26,9 +26,14 @@ const SHORTEST_FRAME: usize = 60;
 /// Answers a packet with a RST that its sender must believe. A RST itself is answered with nothing, but counted the
 /// same.
 #[inline(never)]
-pub fn answer<F: Family>(packet: &Packet<F>, reason: Counter) -> Outcome {
+pub fn answer<F: Family>(packet: &Packet<F>, verdict: Verdict) -> Verdict {
+    verdict::of(turn_around(packet).map(|()| verdict))
+}
+
+#[inline(always)]
+fn turn_around<F: Family>(packet: &Packet<F>) -> Step<()> {
     if packet.segment.flags & RST != 0 {
-        return Err(Counter::DropUnknownReset);
+        return Err(Counter::DropUnknownReset.into());
     }
     // Who finishes the checksum of the packet finishes that of its answer too.
     let checksum = unfinished::checksum_of::<F>(&packet.ctx, &packet.segment, packet.settings)?;
@@ -39,11 +44,10 @@ pub fn answer<F: Family>(packet: &Packet<F>, reason: Counter) -> Outcome {
         // SAFETY: the context is valid; a frame is only made shorter.
         let shortened = unsafe { helpers::bpf_xdp_adjust_tail(packet.ctx.as_ptr().cast(), -surplus) };
         if shortened != 0 {
-            return Err(Counter::DropInternal);
+            return Err(Counter::DropInternal.into());
         }
     }
-    write::<F>(packet, checksum).ok_or(Counter::DropInternal)?;
-    Ok(Verdict::Answer(reason))
+    write::<F>(packet, checksum).ok_or(Counter::DropInternal.into())
 }
 
 #[inline(always)]

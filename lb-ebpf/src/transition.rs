@@ -23,56 +23,46 @@ use crate::{
 /// of the sequence space.
 const RESET_WINDOW: u32 = 1 << 22;
 
-/// What is to be done with a packet after its flow's state has changed.
-pub enum Next {
-    /// It is sent on.
-    GoOn,
-    /// It has been dealt with.
-    Done(Verdict),
-    /// Its flow was over and has been deleted; it begins another.
-    Anew,
-}
-
 /// Judges a packet of a flow and changes the flow's state.
 #[inline(never)]
-pub fn packet<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address>) -> Result<Next, Counter> {
+pub fn packet<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address>) -> Verdict {
     let word = entry.word();
     let flags = packet.segment.flags;
     let from_client = word.direction() == Direction::Forward;
     if word.state() == State::Dead {
-        return Err(Counter::DropBeingCollected);
+        return Verdict::dropped(Counter::DropBeingCollected);
     }
     if word.state() == State::Closed && from_client && flags & (SYN | ACK | RST) == SYN {
         if !pair::delete::<F>(tier, &packet.segment.key, entry, State::Closed) {
-            return Err(Counter::DropBeingCollected);
+            return Verdict::dropped(Counter::DropBeingCollected);
         }
         maps::count(Counter::FlowReopened);
-        return Ok(Next::Anew);
+        return Verdict::anew(0);
     }
     let backend_state =
         F::backends().get(u32::from(entry.backend())).map_or(backend_state::NONE, |b| b.state);
     let has_next_hop = backend_state == backend_state::ACTIVE;
     if !has_next_hop && backend_state != backend_state::UNRESOLVED {
-        return Ok(cut(packet, tier, entry, Counter::ResetBackendGone));
+        return cut(packet, tier, entry, Counter::ResetBackendGone);
     }
     if word.has(flow_flags::RESET) {
-        return Ok(cut(packet, tier, entry, Counter::ResetByOperator));
+        return cut(packet, tier, entry, Counter::ResetByOperator);
     }
     if !has_next_hop && from_client {
-        return Err(Counter::DropNoNextHop);
+        return Verdict::dropped(Counter::DropNoNextHop);
     }
     advance(packet, tier, entry, word);
-    Ok(Next::GoOn)
+    Verdict::GO_ON
 }
 
 /// Answers with a RST and closes the flow; the other end is told when it speaks.
 #[inline(always)]
-fn cut<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address>, reason: Counter) -> Next {
+fn cut<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address>, reason: Counter) -> Verdict {
     let word = entry.word();
     if word.state() != State::Closed {
         pair::cut::<F>(tier, &packet.segment.key, entry, word);
     }
-    Next::Done(Verdict::Answer(reason))
+    Verdict::answer(reason)
 }
 
 /// The TCP state after this packet.

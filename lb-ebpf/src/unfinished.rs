@@ -15,7 +15,7 @@ use lb_common::{
     wire::{PROTOCOL_TCP, TCP_HEADER, tcp_offset},
 };
 
-use crate::{family::Family, maps, packet, parse::Segment};
+use crate::{family::Family, maps, packet, parse::Segment, verdict::Step};
 
 /// How a checksum field is to be updated.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,9 @@ pub enum Checksum {
     /// It holds the sum of the pseudo-header, and leaves so.
     Partial,
 }
+
+/// A sum that could not be made; those of segments have 40 bits.
+const NO_SUM: u64 = u64::MAX;
 
 /// Bytes summed at a time: a multiple of four, and at most 512 (`MAX_BPF_STACK`-sized scratch of `bpf_csum_diff` on
 /// kernels before 6.13).
@@ -43,85 +46,95 @@ pub fn checksum_of<F: Family>(
     ctx: &XdpContext,
     segment: &Segment<F::Address>,
     settings: &Settings,
-) -> Result<Checksum, Counter> {
+) -> Step<Checksum> {
     if settings.flags & settings_flags::UNFINISHED_CHECKSUMS == 0 {
         Ok(Checksum::Complete)
     } else {
-        classify::<F>(ctx, segment)
+        classify::<F>(ctx, segment).ok_or(Counter::DropInternal.into())
     }
 }
 
-/// The same where there are links with such packets.
+/// The same where there are links with such packets; `None` where the segment cannot be read, which is a defect of ours.
 #[inline(never)]
-fn classify<F: Family>(ctx: &XdpContext, segment: &Segment<F::Address>) -> Result<Checksum, Counter> {
+fn classify<F: Family>(ctx: &XdpContext, segment: &Segment<F::Address>) -> Option<Checksum> {
     let interface = ctx.ingress_ifindex() as u32;
     let flags = maps::link_of_interface(interface).and_then(maps::link).map_or(0, |link| link.flags);
     if flags & (link_flags::CHECKSUM_PARTIAL | link_flags::CHECKSUM_FINISH) == 0 {
-        return Ok(Checksum::Complete);
+        return Some(Checksum::Complete);
     }
-    let tcp = packet::at::<TCP_HEADER>(ctx, usize::from(segment.tcp_at)).ok_or(Counter::DropInternal)?;
+    let tcp = packet::at::<TCP_HEADER>(ctx, usize::from(segment.tcp_at))?;
     let field = tcp.get::<u16, { tcp_offset::CHECKSUM }>();
     let pseudo_header = F::address_sum(&segment.key.source)
         + F::address_sum(&segment.key.destination)
         + pseudo_header_tail(PROTOCOL_TCP, segment.tcp_length);
     if field != fold(pseudo_header) {
-        return Ok(Checksum::Complete);
+        return Some(Checksum::Complete);
     }
     let length = usize::from(segment.tcp_length);
     if length > LONGEST {
         maps::count(Counter::ChecksumPartial);
-        return Ok(Checksum::Partial);
+        return Some(Checksum::Partial);
     }
-    let sum =
-        sum_segment(ctx, segment.tcp_at.into(), segment.tcp_length.into()).ok_or(Counter::DropInternal)?;
+    let sum = sum_segment(ctx, segment.tcp_at.into(), segment.tcp_length.into());
+    if sum == NO_SUM {
+        return None;
+    }
     if fold(sum + pseudo_header) == 0xffff {
-        return Ok(Checksum::Complete);
+        return Some(Checksum::Complete);
     }
     if flags & link_flags::CHECKSUM_FINISH == 0 {
         maps::count(Counter::ChecksumPartial);
-        return Ok(Checksum::Partial);
+        return Some(Checksum::Partial);
     }
     // The field is the pseudo-header's sum, so the sum over the segment covers both.
-    let tcp = packet::at::<TCP_HEADER>(ctx, usize::from(segment.tcp_at)).ok_or(Counter::DropInternal)?;
+    let tcp = packet::at::<TCP_HEADER>(ctx, usize::from(segment.tcp_at))?;
     tcp.set::<u16, { tcp_offset::CHECKSUM }>(!fold(sum));
     maps::count(Counter::ChecksumFinished);
-    Ok(Checksum::Complete)
+    Some(Checksum::Complete)
 }
 
 /// What the loop over the chunks carries along.
 struct Summing<'a> {
     ctx: &'a XdpContext,
     scratch: *mut u32,
-    at: u32,
-    left: u32,
+    /// Where the segment begins in the frame.
+    begin: u32,
+    /// Bytes of the segment.
+    length: u32,
+    /// Bytes summed.
+    summed: u32,
     sum: u64,
 }
 
-/// The sum over the TCP header and its payload.
+/// The sum over the TCP header and its payload, or [`NO_SUM`].
 #[inline(never)]
-fn sum_segment(ctx: &XdpContext, tcp_at: u32, length: u32) -> Option<u64> {
-    let scratch = CHECKSUM_SCRATCH.get_ptr_mut(0)?.cast::<u32>();
-    let mut summing = Summing { ctx, scratch, at: tcp_at, left: length, sum: 0 };
+fn sum_segment(ctx: &XdpContext, tcp_at: u32, length: u32) -> u64 {
+    let Some(scratch) = CHECKSUM_SCRATCH.get_ptr_mut(0) else {
+        return NO_SUM;
+    };
+    let scratch = scratch.cast::<u32>();
+    let mut summing = Summing { ctx, scratch, begin: tcp_at, length, summed: 0, sum: 0 };
     // SAFETY: the callback has the type that the helper wants, and the state outlives the call.
     unsafe {
         helpers::bpf_loop((LONGEST / CHUNK) as u32, add_chunk as *mut c_void, (&raw mut summing).cast(), 0)
     };
-    (summing.left == 0).then_some(summing.sum)
+    if summing.summed == length { summing.sum } else { NO_SUM }
 }
 
 /// One round: the next chunk.
-extern "C" fn add_chunk(_index: u32, summing: *mut c_void) -> i64 {
+extern "C" fn add_chunk(index: u32, summing: *mut c_void) -> i64 {
     // SAFETY: `sum_segment` gave its own state, which nobody else uses during the loop.
     let summing = unsafe { &mut *summing.cast::<Summing<'_>>() };
-    let take = if summing.left >= CHUNK as u32 { CHUNK as u32 } else { summing.left };
+    let at = index * CHUNK as u32;
+    let left = summing.length.wrapping_sub(at);
+    let take = if left >= CHUNK as u32 { CHUNK as u32 } else { left };
     // SAFETY: the scratch is this CPU's own, and `take` at most its size; the helper checks the packet's bounds.
-    let Some(sum) = (unsafe { sum_chunk(summing.ctx, summing.scratch, summing.at, take) }) else {
+    let Some(sum) = (unsafe { sum_chunk(summing.ctx, summing.scratch, summing.begin + at, take) }) else {
         return 1;
     };
     summing.sum += sum;
-    summing.at += take;
-    summing.left -= take;
-    i64::from(summing.left == 0)
+    summing.summed = at + take;
+    i64::from(left == take)
 }
 
 /// The sum of up to `CHUNK` bytes, copied to the scratch and padded with zeros.

@@ -1,16 +1,143 @@
-//! What becomes of a packet.
+//! What becomes of a packet, and how a step says so to its caller.
+//!
+//! A verdict is one word of which every bit is defined, and not an enum: that would have undefined bits where its
+//! variants carry different data, the compiler may leave the register that holds them unwritten, and the verifier refuses
+//! a program that reads such a one (`R2 !read_ok`). Steps hand the word on unseen; [`Verdict::fate`] takes it apart, once,
+//! at the entry point.
 
 use lb_common::{abi::LinkId, counters::Counter};
 
-/// What becomes of a packet that is not dropped.
-pub enum Verdict {
-    /// To the host, untouched.
+/// The word of a verdict: what it is in the lowest byte, what it carries above.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Verdict(u32);
+
+/// What the entry point does with a packet.
+pub enum Fate {
+    /// Passed to the host, untouched.
     Pass(Counter),
-    /// Rewritten, out by this link.
+    /// Sent out by this link, rewritten.
     Transmit(LinkId),
-    /// Answered with a RST to its sender.
+    /// Sent back to where it came from, turned into its answer.
     Answer(Counter),
+    /// Dropped.
+    Drop(Counter),
 }
 
-/// A verdict, or the reason of a drop.
-pub type Outcome = Result<Verdict, Counter>;
+/// What a step gives its caller to go on with, or the verdict that ends the way of the packet here.
+pub type Step<T> = Result<T, Verdict>;
+
+const DROP: u32 = 0;
+const PASS: u32 = 1;
+const TRANSMIT: u32 = 2;
+const ANSWER: u32 = 3;
+const GO_ON: u32 = 4;
+const ANEW: u32 = 5;
+const TAG_BITS: u32 = 8;
+
+impl Verdict {
+    /// None yet: the caller goes on.
+    pub const GO_ON: Self = Self(GO_ON);
+
+    /// To the host, untouched.
+    #[inline(always)]
+    pub const fn pass(reason: Counter) -> Self {
+        Self(PASS | (reason as u32) << TAG_BITS)
+    }
+
+    /// Rewritten, out by this link.
+    #[inline(always)]
+    pub const fn transmit(link: LinkId) -> Self {
+        Self(TRANSMIT | (link as u32) << TAG_BITS)
+    }
+
+    /// Answered with a RST to its sender.
+    #[inline(always)]
+    pub const fn answer(reason: Counter) -> Self {
+        Self(ANSWER | (reason as u32) << TAG_BITS)
+    }
+
+    /// Dropped, for this reason.
+    #[inline(always)]
+    pub const fn dropped(reason: Counter) -> Self {
+        Self(DROP | (reason as u32) << TAG_BITS)
+    }
+
+    /// None: its flow was over and has been deleted, and the packet begins another; if it is adopted, then as this guess.
+    #[inline(always)]
+    pub const fn anew(attempt: u8) -> Self {
+        Self(ANEW | (attempt as u32) << TAG_BITS)
+    }
+
+    /// Ends the caller too, unless it is to go on.
+    #[inline(always)]
+    pub fn go_on(self) -> Step<()> {
+        if self.0 == GO_ON { Ok(()) } else { Err(self) }
+    }
+
+    /// The guess with which the packet begins a flow, if it does.
+    #[inline(always)]
+    pub const fn as_anew(self) -> Option<u8> {
+        if self.tag() == ANEW { Some((self.0 >> TAG_BITS) as u8) } else { None }
+    }
+
+    /// Whether the packet is to be answered.
+    #[inline(always)]
+    pub const fn is_answer(self) -> bool {
+        self.tag() == ANSWER
+    }
+
+    /// The same verdict, of whose reason the verifier knows no more. It goes through what follows once then, and not once
+    /// for every reason: a byte that has lain in memory is any byte to it.
+    #[inline(always)]
+    pub fn blurred(self) -> Self {
+        let mut reason = (self.0 >> TAG_BITS) as u8;
+        let place = &raw mut reason;
+        // SAFETY: a local variable is written and read.
+        let reason = unsafe {
+            place.write_volatile(reason);
+            place.read_volatile()
+        };
+        Self(self.tag() | u32::from(reason) << TAG_BITS)
+    }
+
+    /// What is to be done. A word that is none of these ends no packet's way, so it is a defect of ours.
+    #[inline(always)]
+    pub const fn fate(self) -> Fate {
+        match self.tag() {
+            PASS => Fate::Pass(self.reason()),
+            TRANSMIT => Fate::Transmit((self.0 >> TAG_BITS) as LinkId),
+            ANSWER => Fate::Answer(self.reason()),
+            DROP => Fate::Drop(self.reason()),
+            _ => Fate::Drop(Counter::DropInternal),
+        }
+    }
+
+    #[inline(always)]
+    const fn tag(self) -> u32 {
+        self.0 & ((1 << TAG_BITS) - 1)
+    }
+
+    #[inline(always)]
+    const fn reason(self) -> Counter {
+        match Counter::from_number(self.0 >> TAG_BITS) {
+            Some(counter) => counter,
+            None => Counter::DropInternal,
+        }
+    }
+}
+
+/// The reason of a drop is a verdict.
+impl From<Counter> for Verdict {
+    #[inline(always)]
+    fn from(reason: Counter) -> Self {
+        Self::dropped(reason)
+    }
+}
+
+/// The verdict of a step that ends the way of the packet in any case.
+#[inline(always)]
+pub fn of(step: Step<Verdict>) -> Verdict {
+    match step {
+        Ok(verdict) | Err(verdict) => verdict,
+    }
+}
