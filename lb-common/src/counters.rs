@@ -66,6 +66,8 @@ counters! {
     DropBeingCollected = "drop_being_collected",
     /// Replies that showed that an adopted flow was not this backend's; the next candidate is tried.
     DropAdoptionRefused = "drop_adoption_refused",
+    /// Refusals of a handshake for which no other place was found; the client's next SYN begins anew.
+    DropRedispatchFailed = "drop_redispatch_failed",
     /// Packets for which a map was missing or an insertion failed: never seen, and a defect of ours.
     DropInternal = "drop_internal",
 
@@ -78,6 +80,8 @@ counters! {
     /// Packets answered with RST because somebody reset their flow.
     ResetByOperator = "reset_by_operator",
 
+    /// Late answers of backends whose connection had gone to another one; answered with RST.
+    ResetUndone = "reset_undone",
     /// Packets of unknown connections answered with RST because no backend took them for its own.
     ResetNotAdopted = "reset_not_adopted",
 
@@ -99,6 +103,12 @@ counters! {
     FlowTableUncollected = "flow_table_uncollected",
     /// SYNs seen again.
     SynRetransmitted = "syn_retransmitted",
+    /// SYNs sent on to another backend because the first refused them or did not answer.
+    Redispatched = "redispatched",
+    /// SYNs sent on from another port because the backend held another connection at the first.
+    RedispatchedPort = "redispatched_port",
+    /// Refusals passed on to the client, because every backend had refused.
+    RefusalPassed = "refusal_passed",
     /// Half-open entries found without their twin, which the lower tier had overwritten.
     HalfOpenTorn = "half_open_torn",
     /// Half-open connections whose SNAT port was taken for a newer one.

@@ -53,6 +53,13 @@ pub const PORT_CANDIDATES: u32 = 24;
 /// Guesses for a connection that is adopted in the middle: backends times first ports.
 pub const ADOPTION_CANDIDATES: u32 = 8;
 
+/// Backends that a connection is offered to before its refusal reaches the client. More than a control plane has; with
+/// more backends than this, eight that refuse in a row say enough.
+pub const REDISPATCH_BACKENDS: u32 = 8;
+
+/// Ports tried at one backend for a connection whose first ones it held for others.
+pub const REDISPATCH_PORTS: u8 = 4;
+
 /// The least number of SNAT ports: room for [`PORT_CANDIDATES`] distinct ones, and for the connections of a small
 /// cluster to one controller. What a storm of reconnects wants is [`ENOUGH_SNAT_PORTS`].
 pub const MIN_SNAT_PORTS: u32 = 4096;
@@ -65,6 +72,10 @@ pub const ENOUGH_SNAT_PORTS: u32 = 20_000;
 /// IPv6 (a key of 40 bytes with the ring's header of 8, rounded up to 8) between two looks of the agent; what does not
 /// fit is found by the next walk.
 pub const CLOSED_RING_BYTES: usize = 1 << 18;
+
+/// Bytes of the ring that wakes the agent when a backend does not behave: a page. Told at most four times a second for each
+/// backend and kind, of 16 bytes each; what does not fit is told again.
+pub const EVIDENCE_RING_BYTES: usize = 1 << 12;
 
 /// The kernel's element header of a hash table entry, in bytes.
 const HASH_ELEMENT_HEADER: u64 = 48;
@@ -79,21 +90,22 @@ pub const fn hash_table_bytes(entries: u32, key_size: usize, value_size: usize) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abi::{FlowKeyV4, FlowKeyV6, FlowV4, FlowV6};
+    use crate::abi::{FlowKeyV4, FlowKeyV6, FlowV4, FlowV6, HalfOpenV4, HalfOpenV6};
 
     #[test]
     fn the_tables_of_a_default_installation_fit_in_the_documented_memory() {
-        let tables = |connections: u32| {
+        let tables = |connections: u32, value_v4, value_v6| {
             let entries = connections * ENTRIES_PER_CONNECTION;
             (
-                hash_table_bytes(entries, size_of::<FlowKeyV4>(), size_of::<FlowV4>()),
-                hash_table_bytes(entries, size_of::<FlowKeyV6>(), size_of::<FlowV6>()),
+                hash_table_bytes(entries, size_of::<FlowKeyV4>(), value_v4),
+                hash_table_bytes(entries, size_of::<FlowKeyV6>(), value_v6),
             )
         };
         let mib = |bytes: u64| bytes >> 20;
-        let (flows_v4, flows_v6) = tables(FLOW_TABLE_CONNECTIONS);
-        let (half_open_v4, half_open_v6) = tables(HALF_OPEN_CONNECTIONS);
+        let (flows_v4, flows_v6) = tables(FLOW_TABLE_CONNECTIONS, size_of::<FlowV4>(), size_of::<FlowV6>());
+        let (half_open_v4, half_open_v6) =
+            tables(HALF_OPEN_CONNECTIONS, size_of::<HalfOpenV4>(), size_of::<HalfOpenV6>());
         assert_eq!((mib(flows_v4), mib(flows_v6)), (72, 96), "README and docs name these figures");
-        assert_eq!((mib(half_open_v4), mib(half_open_v6)), (9, 12), "README and docs name these figures");
+        assert_eq!((mib(half_open_v4), mib(half_open_v6)), (13, 16), "README and docs name these figures");
     }
 }

@@ -14,9 +14,17 @@ pub const IPV4_HEADER: usize = 20;
 pub const IPV6_HEADER: usize = 40;
 /// The TCP header without options (RFC 9293, section 3.1).
 pub const TCP_HEADER: usize = 20;
+/// The longest options of a TCP header: the data offset counts fifteen words.
+pub const TCP_OPTIONS: usize = 40;
 
 /// TCP's protocol number (RFC 9293).
 pub const PROTOCOL_TCP: u8 = 6;
+/// ICMP (RFC 792).
+pub const PROTOCOL_ICMP: u8 = 1;
+/// `ICMPv6` (RFC 4443).
+pub const PROTOCOL_ICMPV6: u8 = 58;
+/// ICMP and `ICMPv6` errors: bytes before the packet that they quote (RFC 792; RFC 4443, section 3).
+pub const ICMP_ERROR_HEADER: usize = 8;
 /// IPv6 hop-by-hop options (RFC 8200, section 4.3).
 pub const PROTOCOL_HOP_BY_HOP: u8 = 0;
 /// IPv6 fragment header (RFC 8200, section 4.5).

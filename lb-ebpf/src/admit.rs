@@ -15,22 +15,22 @@ use crate::{
     enter::{self, Draft, Entered},
     family::Family,
     forward::{self, Packet},
-    maps, next_hop,
+    maps, next_hop, syn,
     verdict::{self, Step, Verdict},
 };
 
 /// Backends tried before a SYN is dropped for want of one whose link-layer address is known: all of a control plane of
 /// five.
-const BACKEND_TRIES: u32 = 5;
+pub const BACKEND_TRIES: u32 = 5;
 
-/// Admits a SYN.
+/// Admits a SYN. The verdict is to go on where its pair has been entered, as the draft says.
 #[inline(never)]
-pub fn connection<F: Family>(packet: &Packet<F>, service: &Service) -> Verdict {
+pub fn connection<F: Family>(packet: &Packet<'_, F>, service: &Service) -> Verdict {
     verdict::of(admit(packet, service))
 }
 
 #[inline(always)]
-fn admit<F: Family>(packet: &Packet<F>, service: &Service) -> Step<Verdict> {
+fn admit<F: Family>(packet: &Packet<'_, F>, service: &Service) -> Step<Verdict> {
     refuse_martians(packet)?;
     let hash = choose::hash(packet);
     let draft = enter::draft::<F>()?;
@@ -40,15 +40,19 @@ fn admit<F: Family>(packet: &Packet<F>, service: &Service) -> Step<Verdict> {
         return Ok(Verdict::answer(Counter::ResetNoBackend));
     }
     draft.service = *service;
+    enter::begin(packet, draft);
+    let syn = &mut draft.entry.syn;
+    syn::keep(packet, syn).go_on()?;
+    (syn.hash, syn.backend) = (hash, draft.backend);
     draft.word = StateWord::new(State::SynSent, 0, 0, service.id);
     allocate(packet, draft, hash).go_on()?;
     maps::count(Counter::FlowOpened);
-    enter::send(packet, draft)
+    Ok(Verdict::GO_ON)
 }
 
 /// Drops what comes from an address that cannot be a client's, ours included.
 #[inline(always)]
-pub fn refuse_martians<F: Family>(packet: &Packet<F>) -> Step<()> {
+pub fn refuse_martians<F: Family>(packet: &Packet<'_, F>) -> Step<()> {
     let source = &packet.segment.key.source;
     if F::is_martian(source) || forward::is_our_address::<F>(source) {
         return Err(Counter::DropMartianSource.into());
@@ -58,7 +62,7 @@ pub fn refuse_martians<F: Family>(packet: &Packet<F>) -> Step<()> {
 
 /// The policy's backend, or the next one that can be reached; 0 where the service has none.
 #[inline(always)]
-fn usable_backend<F: Family>(packet: &Packet<F>, service: &Service, hash: u64) -> Step<BackendId> {
+fn usable_backend<F: Family>(packet: &Packet<'_, F>, service: &Service, hash: u64) -> Step<BackendId> {
     let first = choose::backend(packet, service, hash);
     if first == 0 || is_usable::<F>(first) {
         return Ok(first);
@@ -72,14 +76,15 @@ fn usable_backend<F: Family>(packet: &Packet<F>, service: &Service, hash: u64) -
     Err(Counter::DropNoNextHop.into())
 }
 
+/// Whether a backend can be reached.
 #[inline(always)]
-fn is_usable<F: Family>(id: BackendId) -> bool {
+pub fn is_usable<F: Family>(id: BackendId) -> bool {
     F::backends().get(u32::from(id)).is_some_and(|backend| backend.state == backend_state::ACTIVE)
 }
 
 /// What the loop over the candidate ports carries along.
 struct Allocation<'a, F: Family> {
-    packet: &'a Packet<F>,
+    packet: &'a Packet<'a, F>,
     draft: &'a mut Draft<F::Address>,
     hash: u64,
     /// The first candidate that is held by a mere handshake; `PORT_CANDIDATES` for none.
@@ -97,32 +102,25 @@ enum AllocationEnd {
 
 /// Goes through the candidate ports of a connection until its pair is entered.
 #[inline(never)]
-fn allocate<F: Family>(packet: &Packet<F>, draft: &mut Draft<F::Address>, hash: u64) -> Verdict {
+pub fn allocate<F: Family>(packet: &Packet<'_, F>, draft: &mut Draft<F::Address>, hash: u64) -> Verdict {
     let mut allocation =
         Allocation { packet, draft, hash, half_open: PORT_CANDIDATES, end: AllocationEnd::Exhausted };
     // A loop of the kernel's, because the verifier goes through a loop of ours once for every candidate.
+    // One round more than there are candidates: where every port is in use, one of them by a mere handshake, that is
+    // given up, because a flood must not refuse a connection.
     // SAFETY: the callback has the type that the helper wants, and the state outlives the call.
     unsafe {
         helpers::bpf_loop(
-            PORT_CANDIDATES,
+            PORT_CANDIDATES + 1,
             try_candidate::<F> as *mut c_void,
             (&raw mut allocation).cast(),
             0,
         );
     }
     match allocation.end {
-        AllocationEnd::Entered => return Verdict::GO_ON,
-        AllocationEnd::Lost => return Verdict::dropped(Counter::DropBeingCollected),
-        AllocationEnd::Exhausted if allocation.half_open == PORT_CANDIDATES => {
-            return Verdict::answer(Counter::ResetNoPort);
-        }
-        AllocationEnd::Exhausted => {}
-    }
-    // Every port is in use, one of them by a mere handshake: a flood must not refuse a connection.
-    let port = packet.settings.snat_ports().candidate(hash, allocation.half_open);
-    match enter::take_over(packet, allocation.draft, port) {
-        Entered::Yes => Verdict::GO_ON,
-        _ => Verdict::answer(Counter::ResetNoPort),
+        AllocationEnd::Entered => Verdict::GO_ON,
+        AllocationEnd::Lost => Verdict::dropped(Counter::DropBeingCollected),
+        AllocationEnd::Exhausted => Verdict::answer(Counter::ResetNoPort),
     }
 }
 
@@ -130,7 +128,15 @@ fn allocate<F: Family>(packet: &Packet<F>, draft: &mut Draft<F::Address>, hash: 
 extern "C" fn try_candidate<F: Family>(index: u32, allocation: *mut c_void) -> i64 {
     // SAFETY: `allocate` gave its own state, which nobody else uses during the loop.
     let allocation = unsafe { &mut *allocation.cast::<Allocation<'_, F>>() };
+    let is_last = index == PORT_CANDIDATES;
+    let index = if is_last { allocation.half_open } else { index };
+    if index >= PORT_CANDIDATES {
+        return 1;
+    }
     let port = allocation.packet.settings.snat_ports().candidate(allocation.hash, index);
+    if is_last {
+        enter::free::<F>(allocation.draft, port);
+    }
     match enter::pair(allocation.packet, allocation.draft, port) {
         Entered::Yes => allocation.end = AllocationEnd::Entered,
         Entered::Lost => allocation.end = AllocationEnd::Lost,

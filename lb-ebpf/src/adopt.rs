@@ -8,7 +8,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::{EbpfContext as _, bindings::BPF_F_CURRENT_NETNS, helpers};
 use lb_common::{
-    abi::{Service, StateWord, backend_state, flow_flags},
+    abi::{Service, StateWord, Syn, backend_state, flow_flags},
     counters::Counter,
     limits::ADOPTION_CANDIDATES,
     tcp::{
@@ -35,14 +35,15 @@ const LISTEN: u32 = 10;
 /// thousandth of the sequence space, and both numbers must fit.
 const REPLY_WINDOW: u32 = 1 << 22;
 
-/// Takes up the flow of a packet, as its `attempt`-th guess.
+/// Takes up the flow of a packet, as its `attempt`-th guess. The verdict is to go on where its pair has been entered, as the
+/// draft says.
 #[inline(never)]
-pub fn packet<F: Family>(packet: &Packet<F>, service: &Service, attempt: u8) -> Verdict {
+pub fn packet<F: Family>(packet: &Packet<'_, F>, service: &Service, attempt: u8) -> Verdict {
     verdict::of(adopt(packet, service, attempt))
 }
 
 #[inline(always)]
-fn adopt<F: Family>(packet: &Packet<F>, service: &Service, attempt: u8) -> Step<Verdict> {
+fn adopt<F: Family>(packet: &Packet<'_, F>, service: &Service, attempt: u8) -> Step<Verdict> {
     if attempt == 0 && host_has_connection(packet) {
         return Ok(Verdict::pass(Counter::PassedLocalSocket));
     }
@@ -50,7 +51,7 @@ fn adopt<F: Family>(packet: &Packet<F>, service: &Service, attempt: u8) -> Step<
         return Err(Counter::DropUnknownReset.into());
     }
     admit::refuse_martians(packet)?;
-    let backends = choose::count(service);
+    let backends = choose::count(service.id);
     if backends == 0 {
         return Ok(Verdict::answer(Counter::ResetNoBackend));
     }
@@ -58,6 +59,8 @@ fn adopt<F: Family>(packet: &Packet<F>, service: &Service, attempt: u8) -> Step<
     let draft = enter::draft::<F>()?;
     next_hop::of_client(packet, &mut draft.hop).go_on()?;
     draft.service = *service;
+    enter::begin(packet, draft);
+    draft.entry.syn = Syn::NONE;
     let hash = choose::hash(packet);
     let mut guessing = Guessing {
         packet,
@@ -75,7 +78,7 @@ fn adopt<F: Family>(packet: &Packet<F>, service: &Service, attempt: u8) -> Step<
     match guessing.end {
         GuessingEnd::Entered => {
             maps::count(Counter::FlowAdopted);
-            enter::send(packet, guessing.draft)
+            Ok(Verdict::GO_ON)
         }
         GuessingEnd::NoNextHop => Err(Counter::DropNoNextHop.into()),
         GuessingEnd::Exhausted => Ok(Verdict::answer(Counter::ResetNotAdopted)),
@@ -84,7 +87,7 @@ fn adopt<F: Family>(packet: &Packet<F>, service: &Service, attempt: u8) -> Step<
 
 /// What the loop over the guesses carries along.
 struct Guessing<'a, F: Family> {
-    packet: &'a Packet<F>,
+    packet: &'a Packet<'a, F>,
     draft: &'a mut Draft<F::Address>,
     hash: u64,
     backends: u32,
@@ -139,7 +142,7 @@ extern "C" fn try_guess<F: Family>(index: u32, guessing: *mut c_void) -> i64 {
 /// Judges the first reply to an adopted flow: confirms the pair, or takes the guess back.
 #[inline(never)]
 pub fn judge_reply<F: Family>(
-    packet: &Packet<F>,
+    packet: &Packet<'_, F>,
     entry: Entry<F::Address>,
     forward: Entry<F::Address>,
 ) -> Verdict {
@@ -166,7 +169,7 @@ pub fn judge_reply<F: Family>(
 
 /// Whether the host itself holds the connection of this packet: a proxy that still serves it.
 #[inline(always)]
-fn host_has_connection<F: Family>(packet: &Packet<F>) -> bool {
+fn host_has_connection<F: Family>(packet: &Packet<'_, F>) -> bool {
     let mut tuple = F::socket_tuple(&packet.segment.key);
     // SAFETY: the context and the tuple are valid; a socket that is found is released below.
     let socket = unsafe {

@@ -1,18 +1,18 @@
 //! Which backend a new connection goes to.
 
-use lb_common::abi::{BackendId, Service, SpreadKey, policy};
+use lb_common::abi::{BackendId, Service, ServiceId, SpreadKey, policy};
 
 use crate::{atomic, family::Family, forward::Packet, maps};
 
 /// The keyed hash of a packet's flow. A function of its own, because its rounds want all the registers.
 #[inline(never)]
-pub fn hash<F: Family>(packet: &Packet<F>) -> u64 {
+pub fn hash<F: Family>(packet: &Packet<'_, F>) -> u64 {
     F::hash(packet.settings.hash_key, &packet.segment.key)
 }
 
 /// The policy's backend for a new connection, or 0 where the service has none.
 #[inline(never)]
-pub fn backend<F: Family>(packet: &Packet<F>, service: &Service, hash: u64) -> BackendId {
+pub fn backend<F: Family>(packet: &Packet<'_, F>, service: &Service, hash: u64) -> BackendId {
     let place = if service.policy == policy::SPREAD { turn(packet, service) } else { hash };
     slot(service, place)
 }
@@ -21,7 +21,7 @@ pub fn backend<F: Family>(packet: &Packet<F>, service: &Service, hash: u64) -> B
 #[inline(always)]
 pub fn guess(service: &Service, hash: u64, attempt: u32) -> BackendId {
     let first =
-        if service.policy == policy::SPREAD { alternative(service, hash, 0) } else { slot(service, hash) };
+        if service.policy == policy::SPREAD { alternative(service.id, hash, 0) } else { slot(service, hash) };
     if attempt == 0 { first } else { other(service, hash, attempt, first) }
 }
 
@@ -30,15 +30,15 @@ pub fn guess(service: &Service, hash: u64, attempt: u32) -> BackendId {
 /// at that place stands in for it.
 #[inline(always)]
 pub fn other(service: &Service, hash: u64, attempt: u32, first: BackendId) -> BackendId {
-    let id = alternative(service, hash, attempt);
-    if id == first { alternative(service, hash, 0) } else { id }
+    let id = alternative(service.id, hash, attempt);
+    if id == first { alternative(service.id, hash, 0) } else { id }
 }
 
 /// The `attempt`-th of all backends of the service, beginning at a place that follows from the flow's hash; 0 where the
 /// service has none.
 #[inline(never)]
-fn alternative(service: &Service, hash: u64, attempt: u32) -> BackendId {
-    let Some(choice) = maps::choice(service.id) else {
+fn alternative(service: ServiceId, hash: u64, attempt: u32) -> BackendId {
+    let Some(choice) = maps::choice(service) else {
         return 0;
     };
     let place = ((hash >> 48) as u32 + attempt).checked_rem(choice.rotation_count).unwrap_or(0);
@@ -47,8 +47,20 @@ fn alternative(service: &Service, hash: u64, attempt: u32) -> BackendId {
 
 /// How many distinct backends a service has, as far as the list of alternatives goes.
 #[inline(always)]
-pub fn count(service: &Service) -> u32 {
-    maps::choice(service.id).map_or(0, |choice| choice.rotation_count)
+pub fn count(service: ServiceId) -> u32 {
+    maps::choice(service).map_or(0, |choice| choice.rotation_count)
+}
+
+/// The `index`-th backend that a flow is offered to, the policy's choice being the one with index 0; 0 for nobody. The
+/// indexes up to [`count`] name every backend of the service once, also where the policy's choice is none of them any
+/// more; one of them names nobody where it is.
+#[inline(always)]
+pub fn candidate(service: ServiceId, hash: u64, index: u32, first: BackendId) -> BackendId {
+    if index == 0 {
+        return first;
+    }
+    let id = alternative(service, hash, index - 1);
+    if id == first { 0 } else { id }
 }
 
 #[inline(never)]
@@ -63,7 +75,7 @@ fn slot(service: &Service, place: u64) -> BackendId {
 /// The turn of a source: each of its connections takes the next one. A source begins at a place of its own, so that
 /// the first connections of many sources are spread too.
 #[inline(always)]
-fn turn<F: Family>(packet: &Packet<F>, service: &Service) -> u64 {
+fn turn<F: Family>(packet: &Packet<'_, F>, service: &Service) -> u64 {
     const ANY: u64 = aya_ebpf::bindings::BPF_ANY as u64;
     let source = packet.segment.key.source;
     let key = SpreadKey { source, service: u32::from(service.id).to_ne_bytes() };

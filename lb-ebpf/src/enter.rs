@@ -1,7 +1,7 @@
 //! Entering a new pair into the lower tier: put together in a draft, inserted without overwriting anybody.
 
 use lb_common::{
-    abi::{Address, BackendId, Flow, FlowKey, FlowMeta, NextHop, Service, StateWord, flow_flags},
+    abi::{Address, BackendId, Flow, FlowKey, FlowMeta, HalfOpen, NextHop, Service, StateWord, flow_flags},
     counters::Counter,
     tcp::{self, State},
 };
@@ -12,6 +12,7 @@ use crate::{
     forward::Packet,
     maps, nat,
     pair::{self, Tier},
+    redispatch::Plan,
     verdict::{Step, Verdict},
 };
 
@@ -22,10 +23,16 @@ const STALE_HANDSHAKE: u32 = 60;
 /// Where a new pair is put together: one for each CPU, because the stack is too small.
 #[repr(C)]
 pub struct Draft<A: Address> {
-    /// The entry that is inserted next.
-    flow: Flow<A>,
+    /// The entry that is inserted next, with the SYN of both.
+    pub entry: HalfOpen<A>,
+    /// Where a connection is offered that its backend does not take.
+    pub plan: Plan,
+    /// The figures that the forward entry begins with.
+    pub figures: FlowMeta,
+    /// The key of the forward entry: the client's packets.
+    pub forward: FlowKey<A>,
     /// The key of the reverse entry.
-    reverse: FlowKey<A>,
+    pub reverse: FlowKey<A>,
     /// The client's next hop.
     pub hop: NextHop,
     /// The service.
@@ -53,17 +60,45 @@ pub enum Entered {
 #[inline(always)]
 pub fn draft<F: Family>() -> Step<&'static mut Draft<F::Address>> {
     let draft = F::drafts().get_ptr_mut(0).ok_or(Counter::DropInternal)?;
-    // SAFETY: the place is this CPU's own, a run of the program is not interrupted by another on the same CPU, and each
-    // run asks for it once.
+    // SAFETY: the place is this CPU's own, a run of the program is not interrupted by another on the same CPU, and no step
+    // of a run asks for it while another holds it.
     Ok(unsafe { &mut *draft })
 }
 
-/// Sends the first packet of the pair that has just been entered to its backend.
+/// Begins a draft with the packet of a client: its key, and figures of one packet.
 #[inline(always)]
-pub fn send<F: Family>(packet: &Packet<F>, draft: &Draft<F::Address>) -> Step<Verdict> {
+pub fn begin<F: Family>(packet: &Packet<'_, F>, draft: &mut Draft<F::Address>) {
+    let segment = &packet.segment;
+    draft.forward = segment.key;
+    draft.figures = FlowMeta {
+        created: packet.now.0,
+        last_seen: packet.now.0,
+        packets: 1,
+        bytes: u64::from(segment.ip_length),
+        next_sequence: segment.sequence.wrapping_add(tcp::sequence_length(segment.payload, segment.flags)),
+        last_acknowledgment: segment.acknowledgment,
+        ..FlowMeta::default()
+    };
+}
+
+/// Sends the first packet of the pair that has just been entered to its backend. Not for the steps that enter it: their
+/// part of the stack is wanted here.
+#[inline(always)]
+pub fn send<F: Family>(packet: &Packet<'_, F>) -> Verdict {
+    let Ok(draft) = draft::<F>() else {
+        return Verdict::dropped(Counter::DropInternal);
+    };
+    match hop::<F>(draft) {
+        Ok(hop) => nat::send_slowly::<F>(&packet.ctx, packet.segment, &draft.reverse, hop, packet.settings),
+        Err(verdict) => verdict,
+    }
+}
+
+/// The way to the backend of a draft.
+#[inline(always)]
+pub fn hop<F: Family>(draft: &Draft<F::Address>) -> Step<NextHop> {
     let backend = F::backends().get(u32::from(draft.backend)).ok_or(Counter::DropInternal)?;
-    let hop = NextHop { mac: backend.mac, link: backend.link };
-    Ok(nat::send_slowly::<F>(&packet.ctx, &packet.segment, &draft.reverse, hop, packet.settings))
+    Ok(NextHop { mac: backend.mac, link: backend.link })
 }
 
 /// Copies both entries of a pair out of the lower tier, where their slots may be given away at any moment, and inserts
@@ -78,17 +113,17 @@ pub fn promote<F: Family>(
     let Ok(draft) = draft::<F>() else {
         return false;
     };
-    draft.flow = *twin.value();
+    draft.entry.flow = *twin.value();
     draft.reverse = *twin_key;
-    let is_ours =
-        entry::same_key(&draft.flow.twin, key) && StateWord(draft.flow.meta.state).state() != State::Dead;
-    if !is_ours || !Tier::Flows.insert_new::<F>(&draft.reverse, &draft.flow) {
+    let flow = &draft.entry.flow;
+    let is_ours = entry::same_key(&flow.twin, key) && StateWord(flow.meta.state).state() != State::Dead;
+    if !is_ours || !Tier::Flows.insert_new::<F>(&draft.reverse, &draft.entry) {
         return false;
     }
-    draft.flow = *entry.value();
-    let is_ours = entry::same_key(&draft.flow.twin, twin_key)
-        && StateWord(draft.flow.meta.state).state() != State::Dead;
-    if !is_ours || !Tier::Flows.insert_new::<F>(key, &draft.flow) {
+    draft.entry.flow = *entry.value();
+    let flow = &draft.entry.flow;
+    let is_ours = entry::same_key(&flow.twin, twin_key) && StateWord(flow.meta.state).state() != State::Dead;
+    if !is_ours || !Tier::Flows.insert_new::<F>(key, &draft.entry) {
         Tier::Flows.remove::<F>(&draft.reverse);
         return false;
     }
@@ -97,8 +132,8 @@ pub fn promote<F: Family>(
 
 /// Enters both directions with this SNAT port: the reverse entry first, because it is the one that others compete for.
 #[inline(never)]
-pub fn pair<F: Family>(packet: &Packet<F>, draft: &mut Draft<F::Address>, port: u16) -> Entered {
-    if set_reverse_key(packet, draft, port).is_none() {
+pub fn pair<F: Family>(packet: &Packet<'_, F>, draft: &mut Draft<F::Address>, port: u16) -> Entered {
+    if set_reverse_key::<F>(draft, port).is_none() {
         return Entered::Lost;
     }
     if let Some(entry) = Tier::Flows.get::<F>(&draft.reverse) {
@@ -109,12 +144,12 @@ pub fn pair<F: Family>(packet: &Packet<F>, draft: &mut Draft<F::Address>, port: 
         }
     }
     write_reverse(packet, draft);
-    if !Tier::HalfOpen.insert_new::<F>(&draft.reverse, &draft.flow) {
+    if !Tier::HalfOpen.insert_new::<F>(&draft.reverse, &draft.entry) {
         if let Some(taken) = occupied::<F>(packet, &draft.reverse) {
             return taken;
         }
         give_up::<F>(&draft.reverse);
-        if !Tier::HalfOpen.insert_new::<F>(&draft.reverse, &draft.flow) {
+        if !Tier::HalfOpen.insert_new::<F>(&draft.reverse, &draft.entry) {
             return Entered::PortTaken;
         }
     }
@@ -123,39 +158,37 @@ pub fn pair<F: Family>(packet: &Packet<F>, draft: &mut Draft<F::Address>, port: 
         Tier::HalfOpen.remove::<F>(&draft.reverse);
         return Entered::PortTaken;
     }
-    write_forward(packet, draft);
-    if !Tier::HalfOpen.insert_new::<F>(&packet.segment.key, &draft.flow) {
+    write_forward::<F>(draft);
+    if !Tier::HalfOpen.insert_new::<F>(&draft.forward, &draft.entry) {
         Tier::HalfOpen.remove::<F>(&draft.reverse);
         return Entered::Lost;
     }
     Entered::Yes
 }
 
-/// The same with a port that a handshake holds, which is given up.
-#[inline(always)]
-pub fn take_over<F: Family>(packet: &Packet<F>, draft: &mut Draft<F::Address>, port: u16) -> Entered {
-    if set_reverse_key(packet, draft, port).is_none() {
-        return Entered::Lost;
+/// Gives up the handshake that holds a port.
+#[inline(never)]
+pub fn free<F: Family>(draft: &mut Draft<F::Address>, port: u16) {
+    if set_reverse_key::<F>(draft, port).is_some() {
+        give_up::<F>(&draft.reverse);
     }
-    give_up::<F>(&draft.reverse);
-    pair(packet, draft, port)
 }
 
 /// The key of the backend's packets for a SNAT port.
 #[inline(always)]
-fn set_reverse_key<F: Family>(packet: &Packet<F>, draft: &mut Draft<F::Address>, port: u16) -> Option<()> {
+fn set_reverse_key<F: Family>(draft: &mut Draft<F::Address>, port: u16) -> Option<()> {
     let backend = F::backends().get(u32::from(draft.backend))?;
     let vip_is_source = backend.snat_is_vip >> (draft.service.vip & 31) & 1 != 0;
-    let source = if vip_is_source { packet.segment.key.destination } else { backend.snat_address };
+    let source = if vip_is_source { draft.forward.destination } else { backend.snat_address };
     draft.reverse = FlowKey::new(backend.address, draft.service.backend_port, source, port.to_be_bytes());
     Some(())
 }
 
 #[inline(always)]
-fn write_reverse<F: Family>(packet: &Packet<F>, draft: &mut Draft<F::Address>) {
-    draft.flow = Flow { meta: FlowMeta::default(), twin: packet.segment.key };
-    let meta = &mut draft.flow.meta;
-    meta.created = packet.now.0;
+fn write_reverse<F: Family>(packet: &Packet<'_, F>, draft: &mut Draft<F::Address>) {
+    draft.entry.flow = Flow { meta: FlowMeta::default(), twin: draft.forward };
+    let meta = &mut draft.entry.flow.meta;
+    meta.created = draft.figures.created;
     meta.last_seen = packet.now.0;
     meta.backend = draft.backend;
     meta.state = draft.word.with(flow_flags::REVERSE).0;
@@ -163,22 +196,19 @@ fn write_reverse<F: Family>(packet: &Packet<F>, draft: &mut Draft<F::Address>) {
     meta.link = draft.hop.link;
 }
 
-/// Turns the draft of the reverse entry into that of the forward entry, which has seen one packet.
+/// Turns the draft of the reverse entry into that of the forward entry.
 #[inline(always)]
-fn write_forward<F: Family>(packet: &Packet<F>, draft: &mut Draft<F::Address>) {
-    let segment = &packet.segment;
-    draft.flow.twin = draft.reverse;
-    let meta = &mut draft.flow.meta;
-    meta.state = draft.word.0;
-    meta.packets = 1;
-    meta.bytes = u64::from(segment.ip_length);
-    meta.next_sequence = segment.sequence.wrapping_add(tcp::sequence_length(segment.payload, segment.flags));
-    meta.last_acknowledgment = segment.acknowledgment;
+fn write_forward<F: Family>(draft: &mut Draft<F::Address>) {
+    let flow = &mut draft.entry.flow;
+    flow.twin = draft.reverse;
+    flow.meta = draft.figures;
+    flow.meta.state = draft.word.0;
+    flow.meta.backend = draft.backend;
 }
 
 /// How a port is held in the lower tier; `None` where its pair is over and may be deleted.
 #[inline(always)]
-fn occupied<F: Family>(packet: &Packet<F>, reverse: &FlowKey<F::Address>) -> Option<Entered> {
+fn occupied<F: Family>(packet: &Packet<'_, F>, reverse: &FlowKey<F::Address>) -> Option<Entered> {
     let Some(entry) = Tier::HalfOpen.get::<F>(reverse) else {
         return Some(Entered::PortTaken);
     };

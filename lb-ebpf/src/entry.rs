@@ -5,7 +5,7 @@
 //! be lost to that (the state) changes by compare-and-exchange; the rest are figures.
 
 use lb_common::{
-    abi::{Address, BackendId, Flow, FlowKey, NextHop, StateWord},
+    abi::{Address, BackendId, Flow, FlowKey, FlowMeta, HalfOpen, NextHop, StateWord, Syn},
     tcp::{self, flags},
     tick::Tick,
 };
@@ -69,6 +69,24 @@ impl<A: Address> Entry<A> {
         unsafe { &(*self.0).twin }
     }
 
+    /// The figures of the entry.
+    #[inline(always)]
+    pub fn meta(&self) -> &FlowMeta {
+        // SAFETY: as in `read`. The reference is copied from at once.
+        unsafe { &(*self.0).meta }
+    }
+
+    /// The SYN of an entry of the lower tier.
+    ///
+    /// # Safety
+    ///
+    /// The entry is one of the lower tier: those of the flow table end before it.
+    #[inline(always)]
+    pub unsafe fn syn(&self) -> &Syn {
+        // SAFETY: the flow is the first field of a half-open entry; the rest as in `read`.
+        unsafe { &(*self.0.cast::<HalfOpen<A>>()).syn }
+    }
+
     /// The whole value, for an insertion elsewhere.
     #[inline(always)]
     pub fn value(&self) -> &Flow<A> {
@@ -95,10 +113,22 @@ impl<A: Address> Entry<A> {
         write!(self, meta.link, hop.link);
     }
 
+    /// When the flow was entered.
+    #[inline(always)]
+    pub fn created(self) -> Tick {
+        Tick(read!(self, meta.created))
+    }
+
     /// When the last packet of this direction was seen.
     #[inline(always)]
     pub fn last_seen(self) -> Tick {
         Tick(read!(self, meta.last_seen))
+    }
+
+    /// Takes note of a moment as that of the last packet.
+    #[inline(always)]
+    pub fn set_last_seen(self, now: Tick) {
+        write!(self, meta.last_seen, now.0);
     }
 
     /// The highest sequence number seen in this direction, plus what its segment took.

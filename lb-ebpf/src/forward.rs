@@ -10,7 +10,7 @@
 
 use aya_ebpf::{helpers::generated::bpf_ktime_get_coarse_ns, programs::XdpContext};
 use lb_common::{
-    abi::{Endpoint, FlowKey, NextHop, Settings, StateWord, backend_state, flow_flags},
+    abi::{Endpoint, NextHop, Settings, StateWord, backend_state, flow_flags},
     counters::Counter,
     tcp::{
         Direction, State,
@@ -21,23 +21,24 @@ use lb_common::{
 };
 
 use crate::{
+    enter,
     entry::Entry,
     family::{Family, V4, V6},
     half_open, maps, nat, next_hop, packet,
     pair::Tier,
     parse::{self, Parsed, Segment},
-    reset, transition,
+    redispatch, reset, transition,
     verdict::{self, Step, Verdict},
 };
 
 const NOT_OURS: Verdict = Verdict::pass(Counter::PassedNotOurs);
 
 /// A packet that may be ours, and what every step needs beside it.
-pub struct Packet<F: Family> {
+pub struct Packet<'a, F: Family> {
     /// The context of the run.
     pub ctx: XdpContext,
     /// What the packet says.
-    pub segment: Segment<F::Address>,
+    pub segment: &'a Segment<F::Address>,
     /// The settings.
     pub settings: &'static Settings,
     /// Now.
@@ -64,47 +65,36 @@ pub fn packet(ctx: &XdpContext) -> Verdict {
 /// A function of its own for each family, so that their stacks lie in the same place.
 #[inline(never)]
 fn of_family<F: Family>(ctx: &XdpContext, settings: &'static Settings) -> Verdict {
-    let unspecified = F::UNSPECIFIED;
-    let mut packet = Packet::<F> {
-        ctx: XdpContext::new(ctx.ctx),
-        segment: Segment {
-            key: FlowKey::new(unspecified, [0; 2], unspecified, [0; 2]),
-            sequence: 0,
-            acknowledgment: 0,
-            ip_length: 0,
-            tcp_at: 0,
-            tcp_length: 0,
-            payload: 0,
-            flags: 0,
-        },
-        settings,
-        now: Tick(0),
-    };
-    if F::addresses(ctx, &mut packet.segment.key).is_none() {
+    let mut segment = Segment::<F::Address>::new(F::UNSPECIFIED);
+    if F::addresses(ctx, &mut segment.key).is_none() {
         return NOT_OURS;
     }
-    let bit = F::filter_bit(&packet.segment.key.destination);
+    let bit = F::filter_bit(&segment.key.destination);
     let filter = settings.address_filter.get((bit >> 6) as usize).copied().unwrap_or(0);
     if filter >> (bit & 63) & 1 == 0 {
         return NOT_OURS;
     }
-    let Some(layout) = F::layout(ctx) else {
-        return NOT_OURS;
+    let parsed = match F::layout(ctx) {
+        Some(layout) => parse::tcp(ctx, layout, &mut segment),
+        None if F::unreachable(ctx, &mut segment).is_some() => Parsed::Unreachable,
+        None => Parsed::Other,
     };
-    match parse::tcp(ctx, layout, &mut packet.segment) {
-        Parsed::Segment => {}
-        Parsed::Malformed(tcp_at) => return defective::<F>(&packet, tcp_at, Counter::DropMalformed),
-        Parsed::Fragment(tcp_at) => return defective::<F>(&packet, tcp_at, Counter::DropFragment),
-    }
     // SAFETY: the helper has no conditions.
-    packet.now = Tick::from_ns(unsafe { bpf_ktime_get_coarse_ns() });
-    let verdict = segment(&packet);
-    if verdict.is_answer() { reset::answer(&packet, verdict.blurred()) } else { verdict }
+    let now = Tick::from_ns(unsafe { bpf_ktime_get_coarse_ns() });
+    let packet = Packet::<F> { ctx: XdpContext::new(ctx.ctx), segment: &segment, settings, now };
+    let verdict = match parsed {
+        Parsed::Segment => whole(&packet),
+        Parsed::Unreachable => redispatch::unreachable(&packet),
+        Parsed::Other => NOT_OURS,
+        Parsed::Malformed(tcp_at) => defective::<F>(&packet, tcp_at, Counter::DropMalformed),
+        Parsed::Fragment(tcp_at) => defective::<F>(&packet, tcp_at, Counter::DropFragment),
+    };
+    if verdict.is_final() { verdict } else { conclude(&packet, verdict) }
 }
 
 /// A whole TCP segment to one of our addresses.
 #[inline(always)]
-fn segment<F: Family>(packet: &Packet<F>) -> Verdict {
+fn whole<F: Family>(packet: &Packet<'_, F>) -> Verdict {
     if let Some(entry) = Tier::Flows.get::<F>(&packet.segment.key) {
         let verdict = of_flow(packet, entry);
         if verdict.as_anew().is_none() {
@@ -114,21 +104,47 @@ fn segment<F: Family>(packet: &Packet<F>) -> Verdict {
     half_open::packet(packet)
 }
 
+/// Carries out what steps deep in the stack have decided. The segment is copied out of the stack, so that the verifier,
+/// which knows nothing of memory, goes through this once, however the packet came here.
+#[inline(never)]
+fn conclude<F: Family>(packet: &Packet<'_, F>, verdict: Verdict) -> Verdict {
+    let Some(segment) = F::segments().get_ptr_mut(0) else {
+        return Verdict::dropped(Counter::DropInternal);
+    };
+    // SAFETY: the place is this CPU's own, a run of the program is not interrupted by another on the same CPU, and nobody
+    // else asks for it.
+    let segment = unsafe {
+        *segment = *packet.segment;
+        &*segment
+    };
+    let packet = Packet::<F> {
+        ctx: XdpContext::new(packet.ctx.ctx),
+        segment,
+        settings: packet.settings,
+        now: packet.now,
+    };
+    let verdict = if verdict == Verdict::REDISPATCH { redispatch::connection(&packet) } else { verdict };
+    if verdict == Verdict::GO_ON {
+        return enter::send(&packet);
+    }
+    if verdict.is_answer() { reset::answer(&packet, verdict.blurred()) } else { verdict }
+}
+
 /// A packet of an entry in the flow table.
 #[inline(never)]
-fn of_flow<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) -> Verdict {
+fn of_flow<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>) -> Verdict {
     verdict::of(judge(packet, entry))
 }
 
 #[inline(always)]
-fn judge<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) -> Step<Verdict> {
+fn judge<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>) -> Step<Verdict> {
     let word = entry.word();
     let backend = F::backends().get(u32::from(entry.backend())).ok_or(Counter::DropInternal)?;
     if !is_quiet(word, packet.segment.flags) || backend.state != backend_state::ACTIVE {
         transition::packet(packet, Tier::Flows, entry).go_on()?;
     }
     let previous = entry.last_seen();
-    entry.touch(&packet.segment, packet.now);
+    entry.touch(packet.segment, packet.now);
     let hop = match word.direction() {
         Direction::Forward => NextHop { mac: backend.mac, link: backend.link },
         Direction::Reverse => {
@@ -139,7 +155,7 @@ fn judge<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) -> Step<Verdic
         }
     };
     let twin = entry.twin();
-    nat::send::<F>(&packet.ctx, &packet.segment, &twin, hop, packet.settings)
+    nat::send::<F>(&packet.ctx, packet.segment, &twin, hop, packet.settings)
 }
 
 /// Whether a packet changes nothing in the state of its flow.
@@ -153,7 +169,7 @@ pub fn is_quiet(word: StateWord, tcp_flags: u8) -> bool {
 /// A packet that cannot be a whole segment: dropped where its ports are those of a service or of a reply to us, so
 /// that the host's TCP does not answer it; else the host's own business.
 #[inline(never)]
-fn defective<F: Family>(packet: &Packet<F>, tcp_at: usize, reason: Counter) -> Verdict {
+fn defective<F: Family>(packet: &Packet<'_, F>, tcp_at: usize, reason: Counter) -> Verdict {
     let Some(ports) = packet::at::<4>(&packet.ctx, tcp_at) else {
         return NOT_OURS;
     };

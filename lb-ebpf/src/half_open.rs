@@ -17,13 +17,13 @@ use crate::{
     forward::{self, Packet},
     maps, nat, next_hop,
     pair::Tier,
-    transition,
+    redispatch, transition,
     verdict::{self, Step, Verdict},
 };
 
 /// Judges a packet without an entry in the flow table.
 #[inline(never)]
-pub fn packet<F: Family>(packet: &Packet<F>) -> Verdict {
+pub fn packet<F: Family>(packet: &Packet<'_, F>) -> Verdict {
     let mut attempt = 0;
     if let Some(entry) = Tier::HalfOpen.get::<F>(&packet.segment.key) {
         let verdict = of_entry(packet, entry);
@@ -37,18 +37,21 @@ pub fn packet<F: Family>(packet: &Packet<F>) -> Verdict {
 
 /// A packet with an entry in the lower tier.
 #[inline(never)]
-fn of_entry<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) -> Verdict {
+fn of_entry<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>) -> Verdict {
     verdict::of(judge(packet, entry))
 }
 
 #[inline(always)]
-fn judge<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) -> Step<Verdict> {
+fn judge<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>) -> Step<Verdict> {
     let Some(twin) = Tier::HalfOpen.twin_of::<F>(&packet.segment.key, entry.twin_in_place()) else {
         return torn(packet, entry);
     };
     let word = entry.word();
     if word.has(flow_flags::UNCONFIRMED) && word.direction() == Direction::Reverse {
         adopt::judge_reply(packet, entry, twin).go_on()?;
+    }
+    if word.state() == State::SynSent && !word.has(flow_flags::RESET) {
+        redispatch::plan(packet, entry, twin).go_on()?;
     }
     if !forward::is_quiet(word, packet.segment.flags) {
         transition::packet(packet, Tier::HalfOpen, entry).go_on()?;
@@ -59,13 +62,13 @@ fn judge<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) -> Step<Verdic
 /// Sends on a packet of a pair in the lower tier, and promotes the pair where its handshake is complete.
 #[inline(always)]
 fn of_pair<F: Family>(
-    packet: &Packet<F>,
+    packet: &Packet<'_, F>,
     entry: Entry<F::Address>,
     twin: Entry<F::Address>,
     before: StateWord,
 ) -> Step<Verdict> {
     let previous = entry.last_seen();
-    entry.touch(&packet.segment, packet.now);
+    entry.touch(packet.segment, packet.now);
     let backend = F::backends().get(u32::from(entry.backend())).ok_or(Counter::DropInternal)?;
     let word = entry.word();
     // Once a second is often enough to ask for the next hop, and for room where the flow table had none.
@@ -83,7 +86,7 @@ fn of_pair<F: Family>(
     if is_complete(word) && (!is_complete(before) || again) {
         promote::<F>(packet, &twin_key, entry, twin);
     }
-    Ok(nat::send_slowly::<F>(&packet.ctx, &packet.segment, &twin_key, hop, packet.settings))
+    Ok(nat::send_slowly::<F>(&packet.ctx, packet.segment, &twin_key, hop, packet.settings))
 }
 
 /// Whether a pair belongs into the flow table. One that is closed does not: it was refused or given up, and a flood of
@@ -97,7 +100,7 @@ fn is_complete(word: StateWord) -> bool {
 /// Moves a pair to the flow table: inserted there, then deleted below.
 #[inline(never)]
 fn promote<F: Family>(
-    packet: &Packet<F>,
+    packet: &Packet<'_, F>,
     twin_key: &FlowKey<F::Address>,
     entry: Entry<F::Address>,
     twin: Entry<F::Address>,
@@ -118,10 +121,14 @@ fn promote<F: Family>(
 
 /// An entry whose twin the tier has overwritten: no flow any more.
 #[inline(always)]
-fn torn<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) -> Step<Verdict> {
+fn torn<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>) -> Step<Verdict> {
     let word = entry.word();
     if word.state() == State::Dead {
         return Err(Counter::DropBeingCollected.into());
+    }
+    if word.state() == State::Closed && word.direction() == Direction::Reverse {
+        // The connection has gone to another backend (`redispatch`); this one may let go of it.
+        return Ok(Verdict::answer(Counter::ResetUndone));
     }
     maps::count(Counter::HalfOpenTorn);
     Tier::HalfOpen.remove::<F>(&packet.segment.key);
@@ -135,14 +142,15 @@ fn torn<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) -> Step<Verdict
 
 /// A packet of no flow.
 #[inline(always)]
-fn unknown<F: Family>(packet: &Packet<F>, attempt: u8) -> Verdict {
+fn unknown<F: Family>(packet: &Packet<'_, F>, attempt: u8) -> Verdict {
     let key = &packet.segment.key;
     if let Some(service) = service_of::<F>(key) {
-        return if packet.segment.flags & (SYN | ACK | RST | FIN) == SYN {
+        let verdict = if packet.segment.flags & (SYN | ACK | RST | FIN) == SYN {
             admit::connection(packet, &service)
         } else {
             adopt::packet(packet, &service, attempt)
         };
+        return if verdict == Verdict::GO_ON { enter::send(packet) } else { verdict };
     }
     let destination_port = u16::from_be_bytes(key.destination_port);
     if packet.settings.snat_ports().contains(destination_port)
@@ -154,8 +162,9 @@ fn unknown<F: Family>(packet: &Packet<F>, attempt: u8) -> Verdict {
     Verdict::pass(Counter::PassedNotOurs)
 }
 
+/// The service that a client's packets are for.
 #[inline(always)]
-fn service_of<F: Family>(key: &FlowKey<F::Address>) -> Option<Service> {
+pub fn service_of<F: Family>(key: &FlowKey<F::Address>) -> Option<Service> {
     let endpoint = Endpoint::new(key.destination, key.destination_port);
     // SAFETY: the value is copied out at once, as the slot may be given to another service.
     unsafe { F::services().get(&endpoint) }.copied()

@@ -11,14 +11,14 @@ use aya_ebpf::{
 };
 use lb_common::{
     abi::{
-        Address, AddressV4, AddressV6, Backend, BackendId, Choice, Endpoint, Flow, FlowKey, FlowKeyV6,
-        Heartbeat, Link, LinkId, Service, ServiceId, Settings, SpreadKey,
+        Address, AddressV4, AddressV6, Backend, BackendId, Choice, Endpoint, EvidenceCell, EvidenceEvent,
+        Flow, FlowKey, FlowKeyV6, HalfOpen, Heartbeat, Link, LinkId, Service, ServiceId, Settings, SpreadKey,
     },
     counters::{COUNTER_CELLS, Counter},
     limits,
 };
 
-use crate::{enter::Draft, packet::opaque};
+use crate::{enter::Draft, packet::opaque, parse::Segment};
 
 const FLOWS: usize = (limits::FLOW_TABLE_CONNECTIONS * limits::ENTRIES_PER_CONNECTION) as usize;
 const HALF_OPEN: usize = (limits::HALF_OPEN_CONNECTIONS * limits::ENTRIES_PER_CONNECTION) as usize;
@@ -26,7 +26,7 @@ const HALF_OPEN: usize = (limits::HALF_OPEN_CONNECTIONS * limits::ENTRIES_PER_CO
 /// The flow table of one family: never evicts.
 pub type FlowTable<A> = HashMap<FlowKey<A>, Flow<A>, FLOWS>;
 /// The lower tier of one family: its entries overwrite each other.
-pub type HalfOpenTable<A> = LruHashMap<FlowKey<A>, Flow<A>, HALF_OPEN>;
+pub type HalfOpenTable<A> = LruHashMap<FlowKey<A>, HalfOpen<A>, HALF_OPEN>;
 /// The services of one family, by VIP and port.
 pub type ServiceTable<A> = HashMap<Endpoint<A>, Service, { limits::MAX_SERVICES as usize }>;
 /// The backends' service ports of one family.
@@ -38,6 +38,8 @@ pub type SpreadTable<A> = LruHashMap<SpreadKey<A>, u64, { limits::SPREAD_SOURCES
 
 /// One draft for each CPU.
 pub type Drafts<A> = PerCpuArray<Draft<A>, 1>;
+/// One segment for each CPU.
+pub type Segments<A> = PerCpuArray<Segment<A>, 1>;
 /// Our own addresses of one family: VIPs and SNAT addresses.
 pub type OurAddresses<A> = HashMap<A, u32, { limits::MAX_OUR_ADDRESSES as usize }>;
 
@@ -77,6 +79,11 @@ pub static DRAFT_V4: Drafts<AddressV4> = Drafts::new();
 pub static DRAFT_V6: Drafts<AddressV6> = Drafts::new();
 
 #[btf_map]
+pub static SEGMENT_V4: Segments<AddressV4> = Segments::new();
+#[btf_map]
+pub static SEGMENT_V6: Segments<AddressV6> = Segments::new();
+
+#[btf_map]
 static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map]
 static HEARTBEAT: Array<Heartbeat, 1> = Array::new();
@@ -92,6 +99,23 @@ static CHOICES: ArrayOfMaps<Array<Choice, 1>, { limits::MAX_SERVICES as usize }>
 static COUNTERS: PerCpuArray<[u64; COUNTER_CELLS], 1> = PerCpuArray::new();
 #[btf_map]
 static CLOSED: RingBuf<FlowKeyV6, { limits::CLOSED_RING_BYTES }> = RingBuf::new();
+
+#[btf_map]
+static EVIDENCE: Array<EvidenceCell, { limits::MAX_BACKENDS as usize }> = Array::new();
+#[btf_map]
+static EVIDENCE_EVENTS: RingBuf<EvidenceEvent, { limits::EVIDENCE_RING_BYTES }> = RingBuf::new();
+
+/// What is remembered of a backend's behaviour.
+#[inline(always)]
+pub fn evidence(backend: BackendId) -> Option<*mut EvidenceCell> {
+    EVIDENCE.get_ptr_mut(u32::from(backend))
+}
+
+/// Tells the agent, and wakes it.
+#[inline(always)]
+pub fn tell_evidence(event: &EvidenceEvent) {
+    let _told_again = EVIDENCE_EVENTS.output_untyped::<EvidenceEvent>(event, 0);
+}
 
 /// Adds one to a counter of this CPU.
 #[inline(always)]

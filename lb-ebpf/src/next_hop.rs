@@ -27,7 +27,7 @@ const LOOPBACK: u32 = 1;
 /// Finds the next hop towards a new client. Where the host has a route but not the neighbour's link-layer address, the frame's
 /// own sender is the next hop: it is on this link and has just spoken for this client.
 #[inline(never)]
-pub fn of_client<F: Family>(packet: &Packet<F>, hop: &mut NextHop) -> Verdict {
+pub fn of_client<F: Family>(packet: &Packet<'_, F>, hop: &mut NextHop) -> Verdict {
     match find(packet) {
         Ok(found) => {
             *hop = found;
@@ -38,7 +38,7 @@ pub fn of_client<F: Family>(packet: &Packet<F>, hop: &mut NextHop) -> Verdict {
 }
 
 #[inline(always)]
-fn find<F: Family>(packet: &Packet<F>) -> Result<NextHop, Counter> {
+fn find<F: Family>(packet: &Packet<'_, F>) -> Result<NextHop, Counter> {
     let key = &packet.segment.key;
     match look_up::<F>(packet, &key.destination, &key.source) {
         Looked::Found(hop) => Ok(hop),
@@ -55,7 +55,7 @@ fn find<F: Family>(packet: &Packet<F>) -> Result<NextHop, Counter> {
 
 /// Asks again for the next hop of a reverse entry, and keeps the old one where there is no answer.
 #[inline(never)]
-pub fn refresh<F: Family>(packet: &Packet<F>, entry: Entry<F::Address>) {
+pub fn refresh<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>) {
     let twin = entry.twin_in_place();
     if let Looked::Found(hop) = look_up::<F>(packet, &twin.destination, &twin.source) {
         entry.set_hop(hop);
@@ -69,7 +69,7 @@ enum Looked {
 }
 
 #[inline(always)]
-fn look_up<F: Family>(packet: &Packet<F>, source: &F::Address, destination: &F::Address) -> Looked {
+fn look_up<F: Family>(packet: &Packet<'_, F>, source: &F::Address, destination: &F::Address) -> Looked {
     // SAFETY: plain integers, for which zero is a value.
     let mut parameters: bpf_fib_lookup = unsafe { core::mem::zeroed() };
     parameters.family = F::NUMBER;

@@ -4,7 +4,7 @@
 //! of the *forward* entry is the lock of a pair: whoever turns it to `Dead` deletes both.
 
 use lb_common::{
-    abi::{Flow, FlowKey, StateWord, flow_flags},
+    abi::{FlowKey, HalfOpen, StateWord, flow_flags},
     counters::Counter,
     tcp::{Direction, State},
     tick::Tick,
@@ -31,18 +31,19 @@ impl Tier {
     pub fn get<F: Family>(self, key: &FlowKey<F::Address>) -> Option<Entry<F::Address>> {
         let pointer = match self {
             Self::Flows => F::flows().get_ptr_mut(key),
-            Self::HalfOpen => F::half_open().get_ptr_mut(key),
+            // The flow is the first field of a half-open entry.
+            Self::HalfOpen => F::half_open().get_ptr_mut(key).map(<*mut _>::cast),
         };
         pointer.map(Entry::new)
     }
 
     /// Inserts an entry unless there is one with this key.
     #[inline(always)]
-    pub fn insert_new<F: Family>(self, key: &FlowKey<F::Address>, flow: &Flow<F::Address>) -> bool {
+    pub fn insert_new<F: Family>(self, key: &FlowKey<F::Address>, value: &HalfOpen<F::Address>) -> bool {
         const NOEXIST: u64 = aya_ebpf::bindings::BPF_NOEXIST as u64;
         let result = match self {
-            Self::Flows => F::flows().insert(key, flow, NOEXIST),
-            Self::HalfOpen => F::half_open().insert(key, flow, NOEXIST),
+            Self::Flows => F::flows().insert(key, &value.flow, NOEXIST),
+            Self::HalfOpen => F::half_open().insert(key, value, NOEXIST),
         };
         result.is_ok()
     }

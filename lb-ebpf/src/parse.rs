@@ -13,6 +13,7 @@ use lb_common::{
 use crate::packet;
 
 /// A TCP segment.
+#[derive(Clone, Copy)]
 pub struct Segment<A: Address> {
     /// The 5-tuple.
     pub key: FlowKey<A>,
@@ -32,6 +33,23 @@ pub struct Segment<A: Address> {
     pub flags: u8,
 }
 
+impl<A: Address> Segment<A> {
+    /// One of which nothing is known yet.
+    #[inline(always)]
+    pub const fn new(unspecified: A) -> Self {
+        Self {
+            key: FlowKey::new(unspecified, [0; 2], unspecified, [0; 2]),
+            sequence: 0,
+            acknowledgment: 0,
+            ip_length: 0,
+            tcp_at: 0,
+            tcp_length: 0,
+            payload: 0,
+            flags: 0,
+        }
+    }
+}
+
 /// What a packet to one of our addresses turned out to be.
 pub enum Parsed {
     /// A whole TCP segment.
@@ -40,6 +58,11 @@ pub enum Parsed {
     Malformed(usize),
     /// The first fragment of a TCP segment, with ports at this offset.
     Fragment(usize),
+    /// An ICMP error that a destination cannot be reached. The segment has the key of the answer that will not come, the
+    /// sequence number of what was sent, and no TCP header.
+    Unreachable,
+    /// Something else.
+    Other,
 }
 
 /// Where TCP begins and how much of it there is.

@@ -12,7 +12,7 @@ use lb_common::{
 };
 
 use crate::{
-    family::Family,
+    family::{Family, Header},
     forward::Packet,
     packet::{self, Span},
     unfinished::{self, Checksum},
@@ -21,22 +21,25 @@ use crate::{
 
 /// The shortest Ethernet frame without its check sequence (IEEE 802.3): an answer is not made shorter, where the packet
 /// was not.
-const SHORTEST_FRAME: usize = 60;
+pub const SHORTEST_FRAME: usize = 60;
+
+/// The time to live of an answer.
+const HOP_LIMIT: u8 = 64;
 
 /// Answers a packet with a RST that its sender must believe. A RST itself is answered with nothing, but counted the
 /// same.
 #[inline(never)]
-pub fn answer<F: Family>(packet: &Packet<F>, verdict: Verdict) -> Verdict {
+pub fn answer<F: Family>(packet: &Packet<'_, F>, verdict: Verdict) -> Verdict {
     verdict::of(turn_around(packet).map(|()| verdict))
 }
 
 #[inline(always)]
-fn turn_around<F: Family>(packet: &Packet<F>) -> Step<()> {
+fn turn_around<F: Family>(packet: &Packet<'_, F>) -> Step<()> {
     if packet.segment.flags & RST != 0 {
         return Err(Counter::DropUnknownReset.into());
     }
     // Who finishes the checksum of the packet finishes that of its answer too.
-    let checksum = unfinished::checksum_of::<F>(&packet.ctx, &packet.segment, packet.settings)?;
+    let checksum = unfinished::checksum_of::<F>(&packet.ctx, packet.segment, packet.settings)?;
     let wanted = ETHERNET_HEADER + F::IP_HEADER + TCP_HEADER;
     let wanted = if wanted < SHORTEST_FRAME { SHORTEST_FRAME } else { wanted };
     let surplus = packet::length(&packet.ctx) as i32 - wanted as i32;
@@ -51,12 +54,16 @@ fn turn_around<F: Family>(packet: &Packet<F>) -> Step<()> {
 }
 
 #[inline(always)]
-fn write<F: Family>(packet: &Packet<F>, checksum: Checksum) -> Option<()> {
+fn write<F: Family>(packet: &Packet<'_, F>, checksum: Checksum) -> Option<()> {
     let ethernet = packet::at::<ETHERNET_HEADER>(&packet.ctx, 0)?;
     let (to, from) = (ethernet.get::<Mac, 0>(), ethernet.get::<Mac, 6>());
     ethernet.set::<Mac, 0>(from);
     ethernet.set::<Mac, 6>(to);
-    F::answer_header(&packet.ctx, &packet.segment.key)?;
+    let key = packet.segment.key.reversed();
+    F::write_header(
+        &packet.ctx,
+        &Header { key: &key, ip: F::PLAIN, hop_limit: HOP_LIMIT, tcp_length: TCP_HEADER as u16 },
+    )?;
     let header = packet::at::<TCP_HEADER>(&packet.ctx, ETHERNET_HEADER + F::IP_HEADER)?;
     write_tcp::<F>(packet, header, checksum);
     if F::IP_HEADER == lb_common::wire::IPV4_HEADER
@@ -68,7 +75,7 @@ fn write<F: Family>(packet: &Packet<F>, checksum: Checksum) -> Option<()> {
 }
 
 #[inline(always)]
-fn write_tcp<F: Family>(packet: &Packet<F>, header: Span<TCP_HEADER>, checksum: Checksum) {
+fn write_tcp<F: Family>(packet: &Packet<'_, F>, header: Span<TCP_HEADER>, checksum: Checksum) {
     let segment = &packet.segment;
     let key = &segment.key;
     let taken = tcp::sequence_length(segment.payload, segment.flags);

@@ -12,6 +12,7 @@ use lb_common::{
 
 use crate::{
     entry::Entry,
+    evidence,
     family::Family,
     forward::Packet,
     maps,
@@ -25,7 +26,7 @@ const RESET_WINDOW: u32 = 1 << 22;
 
 /// Judges a packet of a flow and changes the flow's state.
 #[inline(never)]
-pub fn packet<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address>) -> Verdict {
+pub fn packet<F: Family>(packet: &Packet<'_, F>, tier: Tier, entry: Entry<F::Address>) -> Verdict {
     let word = entry.word();
     let flags = packet.segment.flags;
     let from_client = word.direction() == Direction::Forward;
@@ -57,7 +58,7 @@ pub fn packet<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address
 
 /// Answers with a RST and closes the flow; the other end is told when it speaks.
 #[inline(always)]
-fn cut<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address>, reason: Counter) -> Verdict {
+fn cut<F: Family>(packet: &Packet<'_, F>, tier: Tier, entry: Entry<F::Address>, reason: Counter) -> Verdict {
     let word = entry.word();
     if word.state() != State::Closed {
         pair::cut::<F>(tier, &packet.segment.key, entry, word);
@@ -67,13 +68,13 @@ fn cut<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address>, reas
 
 /// The TCP state after this packet.
 #[inline(always)]
-fn advance<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address>, word: StateWord) {
+fn advance<F: Family>(packet: &Packet<'_, F>, tier: Tier, entry: Entry<F::Address>, word: StateWord) {
     let segment = &packet.segment;
     let (flags, direction) = (segment.flags, word.direction());
     let state = word.state();
     let next = state.after(direction, flags);
     if next == state {
-        if state.is_half_open() && flags & (SYN | ACK) == SYN {
+        if state == State::SynReceived && flags & (SYN | ACK) == SYN {
             maps::count(Counter::SynRetransmitted);
         }
         return;
@@ -85,6 +86,9 @@ fn advance<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address>, 
     if flags & RST != 0 && !reset_is_plausible(packet, state, entry, twin) {
         maps::count(Counter::ResetOutOfWindow);
         return;
+    }
+    if flags & RST != 0 && direction == Direction::Reverse && state == State::Established {
+        evidence::reset(entry.backend(), packet.now);
     }
     if state == State::SynReceived
         && direction == Direction::Forward
@@ -107,7 +111,7 @@ fn advance<F: Family>(packet: &Packet<F>, tier: Tier, entry: Entry<F::Address>, 
 /// its sequence number.
 #[inline(always)]
 fn reset_is_plausible<F: Family>(
-    packet: &Packet<F>,
+    packet: &Packet<'_, F>,
     state: State,
     entry: Entry<F::Address>,
     twin: Entry<F::Address>,

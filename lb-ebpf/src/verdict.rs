@@ -32,6 +32,7 @@ const TRANSMIT: u32 = 2;
 const ANSWER: u32 = 3;
 const GO_ON: u32 = 4;
 const ANEW: u32 = 5;
+const REDISPATCH: u32 = 6;
 const TAG_BITS: u32 = 8;
 
 impl Verdict {
@@ -78,6 +79,15 @@ impl Verdict {
     #[inline(always)]
     pub const fn as_anew(self) -> Option<u8> {
         if self.tag() == ANEW { Some((self.0 >> TAG_BITS) as u8) } else { None }
+    }
+
+    /// None yet: the connection is to be offered elsewhere, as the plan in the draft says (`redispatch`).
+    pub const REDISPATCH: Self = Self(REDISPATCH);
+
+    /// Whether nothing is left to be done but what the entry point does.
+    #[inline(always)]
+    pub const fn is_final(self) -> bool {
+        !matches!(self.tag(), ANSWER | REDISPATCH)
     }
 
     /// Whether the packet is to be answered.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     tcp::{Direction, State},
-    wire::{Mac, PROTOCOL_TCP},
+    wire::{Mac, PROTOCOL_TCP, TCP_OPTIONS},
 };
 
 per_family! {
@@ -27,6 +27,15 @@ per_family! {
         pub destination_port: [u8; 2],
         /// Protocol number, in the machine's byte order; TCP.
         pub protocol: u32,
+    }
+
+    /// The value of an entry in the lower tier: a flow, and the SYN that it began with.
+    #[repr(C)]
+    pub struct HalfOpen<A> (HalfOpenV4, HalfOpenV6) {
+        /// What the flow table holds too.
+        pub flow: Flow<A>,
+        /// The client's SYN, to be sent again to another backend.
+        pub syn: Syn,
     }
 
     /// The value of a flow entry.
@@ -56,6 +65,33 @@ impl<A: Address> FlowKey<A> {
 }
 
 plain_data! {
+    /// What is kept of a client's SYN: all that a backend may look at. What is not: IPv4 options and IPv6 extension
+    /// headers, and data of the SYN (the client sends it again when its acknowledgment does not cover it, RFC 9293,
+    /// section 3.10.7.3).
+    pub struct Syn {
+        /// The keyed hash of the flow, which leads to its ports and backends.
+        pub hash: u64,
+        /// The TCP options, zero behind their end.
+        pub options: [u8; TCP_OPTIONS],
+        /// Sequence number, host byte order.
+        pub sequence: u32,
+        /// What the IP header says beside addresses and lengths. IPv4: type of service, the upper byte of the fragment
+        /// field, identification. IPv6: the first word (version, traffic class, flow label).
+        pub ip: [u8; 4],
+        /// Window, big-endian.
+        pub window: [u8; 2],
+        /// The backend that the service's policy chose.
+        pub backend: BackendId,
+        /// The TCP flags.
+        pub flags: u8,
+        /// Bytes of `options` in use, a multiple of four.
+        pub options_length: u8,
+        /// The time to live with which it is sent on.
+        pub hop_limit: u8,
+        /// Zero.
+        pub zero: u8,
+    }
+
     /// What a flow entry holds beside the rewrite; the same for both families.
     ///
     /// Each direction's packets write only their own entry, so the two never fight for a cache line.
@@ -93,6 +129,22 @@ plain_data! {
     }
 }
 
+impl Syn {
+    /// No SYN: that of a connection which was taken up in the middle.
+    pub const NONE: Self = Self {
+        hash: 0,
+        options: [0; TCP_OPTIONS],
+        sequence: 0,
+        ip: [0; 4],
+        window: [0; 2],
+        backend: 0,
+        flags: 0,
+        options_length: 0,
+        hop_limit: 0,
+        zero: 0,
+    };
+}
+
 impl FlowMeta {
     /// Packets forwarded: 48 bits in two fields.
     pub const fn packet_count(&self) -> u64 {
@@ -102,6 +154,7 @@ impl FlowMeta {
 
 // The kernel's element header is 48 bytes: with this key, header and key fill one cache line and the value the next.
 const _: () = assert!(size_of::<FlowKeyV4>() == 16 && size_of::<FlowV4>() == 64);
+const _: () = assert!(size_of::<HalfOpenV4>() == 128 && size_of::<HalfOpenV6>() == 152);
 const _: () = assert!(size_of::<FlowKeyV6>() == 40 && size_of::<FlowV6>() == 88);
 const _: () = assert!(size_of::<FlowMeta>() == 48 && core::mem::offset_of!(FlowMeta, state) % 8 == 0);
 const _: () = assert!(core::mem::offset_of!(FlowMeta, mac) % 4 == 0);
@@ -153,7 +206,8 @@ impl StateWord {
         (self.0 >> 8) as u8
     }
 
-    /// Which candidate this is: how often the flow was guessed anew.
+    /// Which candidate this is. Adopted: how often the flow was guessed anew. In SYN-SENT: which of its backends, and
+    /// how many of their ports were somebody else's (`redispatch`).
     #[inline(always)]
     pub const fn attempt(self) -> u8 {
         (self.0 >> 16) as u8

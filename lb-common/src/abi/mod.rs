@@ -6,6 +6,7 @@
 
 mod address;
 pub mod collect;
+mod evidence;
 mod flow;
 mod layout;
 mod settings;
@@ -14,10 +15,10 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use self::{address::*, flow::*, settings::*, tables::*};
+pub use self::{address::*, evidence::*, flow::*, settings::*, tables::*};
 
 /// The version of everything in this module. An agent does not take over pinned maps of another version.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Index of a backend in the backend arrays. 0 is nobody; an id is not given to another backend while flows hold it.
 pub type BackendId = u16;

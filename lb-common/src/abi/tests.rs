@@ -9,6 +9,10 @@ fn the_version_stands_for_this_layout() {
     let sizes = [
         size_of::<FlowV4>(),
         size_of::<FlowV6>(),
+        size_of::<HalfOpenV4>(),
+        size_of::<HalfOpenV6>(),
+        size_of::<EvidenceCell>(),
+        size_of::<EvidenceEvent>(),
         size_of::<EndpointV4>(),
         size_of::<EndpointV6>(),
         size_of::<BackendV4>(),
@@ -23,10 +27,10 @@ fn the_version_stands_for_this_layout() {
         core::mem::offset_of!(Settings, established_timeout),
         crate::counters::ALL.len(),
     ];
-    let of_version_1 = [64, 88, 8, 20, 24, 48, 8, 12, 176, 32, 131_596, 8, 12, 144, 35];
+    let of_version_2 = [64, 88, 128, 152, 24, 8, 8, 20, 24, 48, 8, 12, 176, 32, 131_596, 8, 12, 144, 40];
     assert_eq!(
         (ABI_VERSION, sizes),
-        (1, of_version_1),
+        (2, of_version_2),
         "the layout has changed: change ABI_VERSION and this table"
     );
 }

@@ -8,7 +8,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use lb_common::{
-    abi::{Address, FlowKey},
+    abi::{Address, FlowKey, Syn},
     checksum::Delta,
     counters::Counter,
 };
@@ -16,10 +16,12 @@ use lb_common::{
 pub use self::{v4::V4, v6::V6};
 use crate::{
     maps::{
-        BackendEndpoints, Backends, Drafts, FlowTable, HalfOpenTable, OurAddresses, ServiceTable, SpreadTable,
+        BackendEndpoints, Backends, Drafts, FlowTable, HalfOpenTable, OurAddresses, Segments, ServiceTable,
+        SpreadTable,
     },
     packet::Wire,
-    parse::Layout,
+    parse::{Layout, Segment},
+    verdict::Step,
 };
 
 pub trait Family: 'static {
@@ -31,6 +33,10 @@ pub trait Family: 'static {
     const NUMBER: u8;
     /// Bytes of the IP header without options.
     const IP_HEADER: usize;
+    /// The `EtherType`, host byte order.
+    const ETHERTYPE: u16;
+    /// What the IP header of a packet of our own says, as in [`Syn::ip`].
+    const PLAIN: [u8; 4];
     /// Bytes of the 5-tuple as the socket look-up wants it.
     const SOCKET_TUPLE: u32;
 
@@ -49,6 +55,8 @@ pub trait Family: 'static {
 
     /// Where a new pair is put together.
     fn drafts() -> &'static Drafts<Self::Address>;
+    /// Where a segment is put that is looked at from elsewhere.
+    fn segments() -> &'static Segments<Self::Address>;
     /// VIPs and SNAT addresses.
     fn our_addresses() -> &'static OurAddresses<Self::Address>;
 
@@ -69,8 +77,13 @@ pub trait Family: 'static {
     fn set_route(parameters: &mut bpf_fib_lookup, source: &Self::Address, destination: &Self::Address);
     /// The 5-tuple of a packet for the socket look-up.
     fn socket_tuple(key: &FlowKey<Self::Address>) -> bpf_sock_tuple;
-    /// Turns the IP header of a packet around and makes it that of a bare TCP header behind it.
-    fn answer_header(ctx: &XdpContext, key: &FlowKey<Self::Address>) -> Option<()>;
+    /// What is to be kept of the IP header of a SYN: its first words and the time that it has to live behind us.
+    fn keep_header(ctx: &XdpContext, syn: &mut Syn) -> Step<()>;
+    /// Writes the IP header of a TCP segment of ours.
+    fn write_header(ctx: &XdpContext, header: &Header<'_, Self::Address>) -> Option<()>;
+    /// Reads from an ICMP error that a destination cannot be reached which TCP segment it speaks of: the 5-tuple with
+    /// which that would be answered, and its sequence number. `None` where it is no such error.
+    fn unreachable(ctx: &XdpContext, segment: &mut Segment<Self::Address>) -> Option<()>;
 
     /// The bit of an address in the filter of our addresses.
     fn filter_bit(address: &Self::Address) -> u32;
@@ -87,8 +100,17 @@ pub trait Family: 'static {
     fn address_sum(address: &Self::Address) -> u64;
 }
 
-/// The time to live of a packet that we make ourselves.
-const ANSWER_TTL: u8 = 64;
+/// The IP header of a TCP segment that we make ourselves.
+pub struct Header<'a, A: Address> {
+    /// From whom to whom.
+    pub key: &'a FlowKey<A>,
+    /// As in [`Syn::ip`].
+    pub ip: [u8; 4],
+    /// The time to live.
+    pub hop_limit: u8,
+    /// Bytes of the TCP header, and there is nothing behind it.
+    pub tcp_length: u16,
+}
 
 fn ports<A: Address>(key: &FlowKey<A>) -> u64 {
     let [a, b] = key.source_port;

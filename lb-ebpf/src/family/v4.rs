@@ -5,22 +5,26 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use lb_common::{
-    abi::{self, AddressV4, FlowKey},
+    abi::{self, AddressV4, FlowKey, Syn},
     checksum::{Delta, fold},
     counters::Counter,
     hash::FlowHasher,
-    wire::{ETHERNET_HEADER, IPV4_HEADER, PROTOCOL_TCP, TCP_HEADER},
+    wire::{
+        ETHERNET_HEADER, ETHERTYPE_IPV4, ICMP_ERROR_HEADER, IPV4_FRAGMENT_OFFSET, IPV4_HEADER,
+        IPV4_MORE_FRAGMENTS, PROTOCOL_ICMP, PROTOCOL_TCP,
+    },
 };
 
-use super::{ANSWER_TTL, Family, ports};
+use super::{Family, Header, ports};
 use crate::{
     maps::{
         BACKENDS_V4, BackendEndpoints, Backends, DRAFT_V4, Drafts, ENDPOINTS_V4, FLOWS_V4, FlowTable,
-        HALF_OPEN_V4, HalfOpenTable, OUR_ADDRESSES_V4, OurAddresses, SERVICES_V4, SPREAD_V4, ServiceTable,
-        SpreadTable,
+        HALF_OPEN_V4, HalfOpenTable, OUR_ADDRESSES_V4, OurAddresses, SEGMENT_V4, SERVICES_V4, SPREAD_V4,
+        Segments, ServiceTable, SpreadTable,
     },
     packet,
-    parse::{self, Layout},
+    parse::{self, Layout, Segment},
+    verdict::Step,
 };
 
 /// IPv4.
@@ -31,6 +35,9 @@ impl Family for V4 {
     const UNSPECIFIED: AddressV4 = AddressV4([0; 4]);
     const NUMBER: u8 = 2;
     const IP_HEADER: usize = IPV4_HEADER;
+    const ETHERTYPE: u16 = ETHERTYPE_IPV4;
+    /// Not to be fragmented.
+    const PLAIN: [u8; 4] = [0, 0x40, 0, 0];
     const SOCKET_TUPLE: u32 = 12;
 
     #[inline(always)]
@@ -61,6 +68,10 @@ impl Family for V4 {
     #[inline(always)]
     fn drafts() -> &'static Drafts<AddressV4> {
         &DRAFT_V4
+    }
+    #[inline(always)]
+    fn segments() -> &'static Segments<AddressV4> {
+        &SEGMENT_V4
     }
     #[inline(always)]
     fn our_addresses() -> &'static OurAddresses<AddressV4> {
@@ -123,25 +134,65 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn answer_header(ctx: &XdpContext, key: &FlowKey<AddressV4>) -> Option<()> {
-        const DONT_FRAGMENT: u16 = 0x4000;
+    fn keep_header(ctx: &XdpContext, syn: &mut Syn) -> Step<()> {
+        let ip = packet::at::<IPV4_HEADER>(ctx, ETHERNET_HEADER).ok_or(Counter::DropInternal)?;
+        let ttl = ip.get::<u8, 8>();
+        if ttl <= 1 {
+            return Err(Counter::DropTtlExpired.into());
+        }
+        let identification = ip.get::<[u8; 2], 4>();
+        syn.ip = [ip.get::<u8, 1>(), ip.get::<u8, 6>(), identification[0], identification[1]];
+        syn.hop_limit = ttl - 1;
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn write_header(ctx: &XdpContext, header: &Header<'_, AddressV4>) -> Option<()> {
         let ip = packet::at::<IPV4_HEADER>(ctx, ETHERNET_HEADER)?;
         ip.set::<u8, 0>(0x45);
-        ip.set::<u8, 1>(0);
-        ip.set::<u16, 2>(((IPV4_HEADER + TCP_HEADER) as u16).to_be());
-        ip.set::<u16, 4>(0);
-        ip.set::<u16, 6>(DONT_FRAGMENT.to_be());
-        ip.set::<u8, 8>(ANSWER_TTL);
+        ip.set::<u8, 1>(header.ip[0]);
+        ip.set::<u16, 2>((IPV4_HEADER as u16 + header.tcp_length).to_be());
+        ip.set::<[u8; 2], 4>([header.ip[2], header.ip[3]]);
+        ip.set::<[u8; 2], 6>([header.ip[1], 0]);
+        ip.set::<u8, 8>(header.hop_limit);
         ip.set::<u8, 9>(PROTOCOL_TCP);
         ip.set::<u16, 10>(0);
-        ip.set::<AddressV4, 12>(key.destination);
-        ip.set::<AddressV4, 16>(key.source);
+        ip.set::<AddressV4, 12>(header.key.source);
+        ip.set::<AddressV4, 16>(header.key.destination);
         let sum = u64::from(ip.get::<u32, 0>())
             + u64::from(ip.get::<u32, 4>())
             + u64::from(ip.get::<u32, 8>())
             + u64::from(ip.get::<u32, 12>())
             + u64::from(ip.get::<u32, 16>());
         ip.set::<u16, 10>(!fold(sum));
+        Some(())
+    }
+
+    #[inline(always)]
+    fn unreachable(ctx: &XdpContext, segment: &mut Segment<AddressV4>) -> Option<()> {
+        /// Destination unreachable (RFC 792).
+        const UNREACHABLE: u8 = 3;
+        /// Fragmentation needed says nothing about the destination.
+        const FRAGMENTATION_NEEDED: u8 = 4;
+        const ERROR: usize = ETHERNET_HEADER + IPV4_HEADER;
+        const QUOTED: usize = ERROR + ICMP_ERROR_HEADER;
+        let ip = packet::at::<IPV4_HEADER>(ctx, ETHERNET_HEADER)?;
+        let error = packet::at::<ICMP_ERROR_HEADER>(ctx, ERROR)?;
+        // An error with IP options is left to the host.
+        let speaks = ip.get::<u8, 0>() == 0x45
+            && ip.get::<u8, 9>() == PROTOCOL_ICMP
+            && ip.be16::<6>() & (IPV4_MORE_FRAGMENTS | IPV4_FRAGMENT_OFFSET) == 0
+            && error.get::<u8, 0>() == UNREACHABLE
+            && error.get::<u8, 1>() != FRAGMENTATION_NEEDED;
+        let quoted = packet::at::<IPV4_HEADER>(ctx, QUOTED)?;
+        let is_tcp = quoted.get::<u8, 9>() == PROTOCOL_TCP && quoted.be16::<6>() & IPV4_FRAGMENT_OFFSET == 0;
+        if !speaks || !is_tcp || quoted.get::<u8, 0>() != 0x45 {
+            return None;
+        }
+        let tcp = packet::at::<8>(ctx, QUOTED + IPV4_HEADER)?;
+        let (source, destination) = (quoted.get::<AddressV4, 12>(), quoted.get::<AddressV4, 16>());
+        segment.key = FlowKey::new(destination, tcp.get::<[u8; 2], 2>(), source, tcp.get::<[u8; 2], 0>());
+        segment.sequence = tcp.be32::<4>();
         Some(())
     }
 

@@ -5,22 +5,23 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use lb_common::{
-    abi::{self, AddressV6, FlowKey},
+    abi::{self, AddressV6, FlowKey, Syn},
     checksum::Delta,
     counters::Counter,
     hash::FlowHasher,
-    wire::{ETHERNET_HEADER, IPV6_HEADER, PROTOCOL_TCP, TCP_HEADER},
+    wire::{ETHERNET_HEADER, ETHERTYPE_IPV6, ICMP_ERROR_HEADER, IPV6_HEADER, PROTOCOL_ICMPV6, PROTOCOL_TCP},
 };
 
-use super::{ANSWER_TTL, Family, ports};
+use super::{Family, Header, ports};
 use crate::{
     maps::{
         BACKENDS_V6, BackendEndpoints, Backends, DRAFT_V6, Drafts, ENDPOINTS_V6, FLOWS_V6, FlowTable,
-        HALF_OPEN_V6, HalfOpenTable, OUR_ADDRESSES_V6, OurAddresses, SERVICES_V6, SPREAD_V6, ServiceTable,
-        SpreadTable,
+        HALF_OPEN_V6, HalfOpenTable, OUR_ADDRESSES_V6, OurAddresses, SEGMENT_V6, SERVICES_V6, SPREAD_V6,
+        Segments, ServiceTable, SpreadTable,
     },
     packet,
-    parse::{self, Layout},
+    parse::{self, Layout, Segment},
+    verdict::Step,
 };
 
 /// IPv6.
@@ -31,6 +32,8 @@ impl Family for V6 {
     const UNSPECIFIED: AddressV6 = AddressV6([0; 16]);
     const NUMBER: u8 = 10;
     const IP_HEADER: usize = IPV6_HEADER;
+    const ETHERTYPE: u16 = ETHERTYPE_IPV6;
+    const PLAIN: [u8; 4] = [0x60, 0, 0, 0];
     const SOCKET_TUPLE: u32 = 36;
 
     #[inline(always)]
@@ -61,6 +64,10 @@ impl Family for V6 {
     #[inline(always)]
     fn drafts() -> &'static Drafts<AddressV6> {
         &DRAFT_V6
+    }
+    #[inline(always)]
+    fn segments() -> &'static Segments<AddressV6> {
+        &SEGMENT_V6
     }
     #[inline(always)]
     fn our_addresses() -> &'static OurAddresses<AddressV6> {
@@ -120,14 +127,47 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn answer_header(ctx: &XdpContext, key: &FlowKey<AddressV6>) -> Option<()> {
+    fn keep_header(ctx: &XdpContext, syn: &mut Syn) -> Step<()> {
+        let ip = packet::at::<IPV6_HEADER>(ctx, ETHERNET_HEADER).ok_or(Counter::DropInternal)?;
+        let hop_limit = ip.get::<u8, 7>();
+        if hop_limit <= 1 {
+            return Err(Counter::DropTtlExpired.into());
+        }
+        syn.ip = ip.get::<u32, 0>().to_ne_bytes();
+        syn.hop_limit = hop_limit - 1;
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn write_header(ctx: &XdpContext, header: &Header<'_, AddressV6>) -> Option<()> {
         let ip = packet::at::<IPV6_HEADER>(ctx, ETHERNET_HEADER)?;
-        ip.set::<u32, 0>(0x6000_0000_u32.to_be());
-        ip.set::<u16, 4>((TCP_HEADER as u16).to_be());
+        ip.set::<u32, 0>(u32::from_ne_bytes(header.ip));
+        ip.set::<u16, 4>(header.tcp_length.to_be());
         ip.set::<u8, 6>(PROTOCOL_TCP);
-        ip.set::<u8, 7>(ANSWER_TTL);
-        ip.set::<AddressV6, 8>(key.destination);
-        ip.set::<AddressV6, 24>(key.source);
+        ip.set::<u8, 7>(header.hop_limit);
+        ip.set::<AddressV6, 8>(header.key.source);
+        ip.set::<AddressV6, 24>(header.key.destination);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn unreachable(ctx: &XdpContext, segment: &mut Segment<AddressV6>) -> Option<()> {
+        /// Destination unreachable (RFC 4443, section 3.1).
+        const UNREACHABLE: u8 = 1;
+        const ERROR: usize = ETHERNET_HEADER + IPV6_HEADER;
+        const QUOTED: usize = ERROR + ICMP_ERROR_HEADER;
+        let ip = packet::at::<IPV6_HEADER>(ctx, ETHERNET_HEADER)?;
+        let error = packet::at::<ICMP_ERROR_HEADER>(ctx, ERROR)?;
+        let speaks = ip.get::<u8, 6>() == PROTOCOL_ICMPV6 && error.get::<u8, 0>() == UNREACHABLE;
+        let quoted = packet::at::<IPV6_HEADER>(ctx, QUOTED)?;
+        // What we send has no extension headers.
+        if !speaks || quoted.get::<u8, 0>() >> 4 != 6 || quoted.get::<u8, 6>() != PROTOCOL_TCP {
+            return None;
+        }
+        let tcp = packet::at::<8>(ctx, QUOTED + IPV6_HEADER)?;
+        let (source, destination) = (quoted.get::<AddressV6, 8>(), quoted.get::<AddressV6, 24>());
+        segment.key = FlowKey::new(destination, tcp.get::<[u8; 2], 2>(), source, tcp.get::<[u8; 2], 0>());
+        segment.sequence = tcp.be32::<4>();
         Some(())
     }
 

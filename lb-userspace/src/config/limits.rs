@@ -43,7 +43,7 @@ pub const FLOW_TABLE: RangeInclusive<u32> = 1024..=16_777_216;
 pub const DEFAULT_FLOW_TABLE: u32 = lb_common::limits::FLOW_TABLE_CONNECTIONS;
 /// Connections the half-open table may be sized for; the same bounds as the flow table's.
 pub const HALF_OPEN_TABLE: RangeInclusive<u32> = 1024..=16_777_216;
-/// Connections the half-open table holds by default: a second of handshakes in the worst storm. 9 MiB and 12 MiB.
+/// Connections the half-open table holds by default: a second of handshakes in the worst storm. 13 MiB and 16 MiB.
 pub const DEFAULT_HALF_OPEN_TABLE: u32 = lb_common::limits::HALF_OPEN_CONNECTIONS;
 
 /// How often a backend may be probed: more often and the probes are a load of their own.

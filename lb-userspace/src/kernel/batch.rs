@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use lb_common::abi::{Address, AddressV4, AddressV6, Flow, FlowKey};
+use lb_common::abi::{Address, AddressV4, AddressV6, Flow, FlowKey, HalfOpen};
 
 use super::{collect::Tier, syscall};
 
@@ -61,15 +61,26 @@ impl FlowTables {
 
     /// A copy of one entry, where it is there.
     pub fn get<A: WalkFamily>(&self, tier: Tier, key: &FlowKey<A>) -> Option<Flow<A>> {
-        let mut value = vec![0; size_of::<Flow<A>>()];
+        let mut value = vec![0; value_size::<A>(tier)];
         syscall::lookup(A::table(self, tier), bytes_of(key), &mut value).ok()?;
-        // SAFETY: the buffer is as long as the type, which is valid for every bit pattern.
+        // SAFETY: the buffer is at least as long as the type, which is valid for every bit pattern.
         Some(unsafe { value.as_ptr().cast::<Flow<A>>().read_unaligned() })
     }
 
     /// Overwrites one entry that is still there: one that was deleted meanwhile does not come back.
     pub fn set<A: WalkFamily>(&self, tier: Tier, key: &FlowKey<A>, flow: &Flow<A>) -> io::Result<()> {
-        syscall::update(A::table(self, tier), bytes_of(key), bytes_of(flow), syscall::Missing::Refuse)
+        let mut value = vec![0; value_size::<A>(tier)];
+        syscall::lookup(A::table(self, tier), bytes_of(key), &mut value)?;
+        value[..size_of::<Flow<A>>()].copy_from_slice(bytes_of(flow));
+        syscall::update(A::table(self, tier), bytes_of(key), &value, syscall::Missing::Refuse)
+    }
+}
+
+/// Bytes of a value; the flow comes first in either tier.
+const fn value_size<A: Address>(tier: Tier) -> usize {
+    match tier {
+        Tier::Flows => size_of::<Flow<A>>(),
+        Tier::HalfOpen => size_of::<HalfOpen<A>>(),
     }
 }
 
@@ -82,6 +93,7 @@ pub(super) fn bytes_of<T: aya::Pod>(value: &T) -> &[u8] {
 /// A walk over one table.
 pub struct Walk<'a, A> {
     map: BorrowedFd<'a>,
+    value_size: usize,
     position: Option<u32>,
     ended: bool,
     keys: Vec<u8>,
@@ -95,6 +107,7 @@ impl<'a, A: WalkFamily> Walk<'a, A> {
     pub fn new(tables: &'a FlowTables, tier: Tier) -> Self {
         let mut walk = Self {
             map: A::table(tables, tier),
+            value_size: value_size::<A>(tier),
             position: None,
             ended: false,
             keys: Vec::new(),
@@ -109,7 +122,7 @@ impl<'a, A: WalkFamily> Walk<'a, A> {
     fn make_room(&mut self, capacity: usize) {
         self.capacity = capacity;
         self.keys.resize(capacity * size_of::<FlowKey<A>>(), 0);
-        self.values.resize(capacity * size_of::<Flow<A>>(), 0);
+        self.values.resize(capacity * self.value_size, 0);
     }
 
     /// Whether the next slice is the end.
@@ -141,9 +154,9 @@ impl<'a, A: WalkFamily> Walk<'a, A> {
             }
         };
         let keys = self.keys.chunks_exact(size_of::<FlowKey<A>>());
-        let values = self.values.chunks_exact(size_of::<Flow<A>>());
+        let values = self.values.chunks_exact(self.value_size);
         Ok(Some(keys.zip(values).take(count).map(|(key, value)| {
-            // SAFETY: the chunks are as long as the types, which are valid for every bit pattern.
+            // SAFETY: the chunks are at least as long as the types, which are valid for every bit pattern.
             unsafe {
                 (
                     key.as_ptr().cast::<FlowKey<A>>().read_unaligned(),

@@ -8,8 +8,8 @@ use aya::{
 };
 use lb_common::{
     abi::{
-        Address, AddressV4, AddressV6, Backend, BackendId, Choice, Endpoint, Flow, FlowKey, Heartbeat, Link,
-        Service, Settings,
+        Address, AddressV4, AddressV6, Backend, BackendId, Choice, Endpoint, Flow, FlowKey, HalfOpen,
+        Heartbeat, Link, Service, Settings,
     },
     counters::{self, COUNTER_CELLS},
 };
@@ -40,6 +40,8 @@ pub const PINNED: &[&str] = &[
     "CHOICES",
     "COUNTERS",
     "CLOSED",
+    "EVIDENCE",
+    "EVIDENCE_EVENTS",
 ];
 
 /// The maps of one family.
@@ -47,7 +49,7 @@ pub struct FamilyTables<A: Address> {
     /// The flow table.
     pub flows: HashMap<MapData, FlowKey<A>, Flow<A>>,
     /// The half-open tier.
-    pub half_open: HashMap<MapData, FlowKey<A>, Flow<A>>,
+    pub half_open: HashMap<MapData, FlowKey<A>, HalfOpen<A>>,
     /// The services.
     pub services: HashMap<MapData, Endpoint<A>, Service>,
     /// The backends' service ports.

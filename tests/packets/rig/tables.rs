@@ -2,11 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use aya::{
-    Pod,
-    maps::{HashMap, MapData},
+use aya::{Pod, maps::MapError};
+use lb_common::abi::{
+    self, Address, AddressV4, AddressV6, Endpoint, Flow, FlowKey, FlowMeta, HalfOpen, StateWord, Syn,
 };
-use lb_common::abi::{self, Address, AddressV4, AddressV6, Endpoint, Flow, FlowKey, FlowMeta, StateWord};
 use lb_userspace::kernel::tables::{FamilyTables, Tables};
 
 pub use lb_userspace::kernel::collect::Tier;
@@ -107,31 +106,57 @@ pub fn key_bytes((source, destination): Tuple) -> Vec<u8> {
     bytes
 }
 
-fn table<A: Typed>(tables: &mut Tables, tier: Tier) -> &mut HashMap<MapData, FlowKey<A>, Flow<A>> {
-    let tables = A::tables(tables);
-    match tier {
-        Tier::Flows => &mut tables.flows,
-        Tier::HalfOpen => &mut tables.half_open,
-    }
+fn entry<A: Typed>(flow: &Flow<A>) -> Entry {
+    Entry { twin: tuple(&flow.twin), meta: flow.meta }
 }
 
 fn get<A: Typed>(tables: &mut Tables, tier: Tier, at: Tuple) -> Option<Entry> {
-    let flow = table::<A>(tables, tier).get(&key(at), 0).ok()?;
-    Some(Entry { twin: tuple(&flow.twin), meta: flow.meta })
+    let tables = A::tables(tables);
+    let flow = match tier {
+        Tier::Flows => tables.flows.get(&key(at), 0).ok()?,
+        Tier::HalfOpen => tables.half_open.get(&key(at), 0).ok()?.flow,
+    };
+    Some(entry(&flow))
 }
 
 fn put<A: Typed>(tables: &mut Tables, tier: Tier, at: Tuple, entry: &Entry) {
+    let tables = A::tables(tables);
     let flow = Flow { twin: key::<A>(entry.twin), meta: entry.meta };
-    table(tables, tier).insert(key(at), flow, 0).expect("an entry can be written");
+    match tier {
+        Tier::Flows => tables.flows.insert(key(at), flow, 0),
+        Tier::HalfOpen => {
+            // The SYN of an entry that is there stays.
+            let syn = tables.half_open.get(&key(at), 0).map_or(Syn::NONE, |entry| entry.syn);
+            tables.half_open.insert(key(at), HalfOpen { flow, syn }, 0)
+        }
+    }
+    .expect("an entry can be written");
 }
 
 fn remove<A: Typed>(tables: &mut Tables, tier: Tier, at: Tuple) {
-    table::<A>(tables, tier).remove(&key(at)).expect("the entry is there");
+    let tables = A::tables(tables);
+    match tier {
+        Tier::Flows => tables.flows.remove(&key(at)),
+        Tier::HalfOpen => tables.half_open.remove(&key(at)),
+    }
+    .expect("the entry is there");
 }
 
 fn all<A: Typed>(tables: &mut Tables, tier: Tier) -> Vec<(Tuple, Entry)> {
-    let entries = table::<A>(tables, tier).iter().map(|entry| entry.expect("the table can be walked"));
-    entries.map(|(at, flow)| (tuple(&at), Entry { twin: tuple(&flow.twin), meta: flow.meta })).collect()
+    let tables = A::tables(tables);
+    match tier {
+        Tier::Flows => walk(tables.flows.iter()),
+        Tier::HalfOpen => walk(tables.half_open.iter().map(|entry| entry.map(|(at, half)| (at, half.flow)))),
+    }
+}
+
+fn walk<A: Typed>(
+    entries: impl Iterator<Item = Result<(FlowKey<A>, Flow<A>), MapError>>,
+) -> Vec<(Tuple, Entry)> {
+    entries
+        .map(|found| found.expect("the table can be walked"))
+        .map(|(at, flow)| (tuple(&at), entry(&flow)))
+        .collect()
 }
 
 fn collect<A: Typed>(rig: &mut Rig, tier: Tier, keys: &[Tuple]) -> u32 {

@@ -1,0 +1,189 @@
+//! The SYN of a connection, kept while nobody has taken it, and made again for the next backend.
+//!
+//! What arrives instead of a SYN-ACK (a RST, say) is turned into the client's SYN: the frame grows or shrinks at its
+//! head, because the tail of a frame has no room (`bpf_xdp_adjust_tail` does not grow what generic XDP or a driver
+//! handed over), and every byte is written anew.
+
+use aya_ebpf::{EbpfContext as _, helpers, programs::XdpContext};
+use lb_common::{
+    abi::{NextHop, Syn},
+    checksum::{fold, pseudo_header_tail},
+    counters::Counter,
+    tcp::sequence_length,
+    wire::{ETHERNET_HEADER, Mac, PROTOCOL_TCP, TCP_HEADER, TCP_OPTIONS, tcp_offset},
+};
+
+use crate::{
+    enter::Draft,
+    family::{Family, Header},
+    forward::Packet,
+    maps,
+    packet::{self, opaque},
+    reset::SHORTEST_FRAME,
+    unfinished::{self, Checksum},
+    verdict::{self, Step, Verdict},
+};
+
+/// Takes down what is to be kept of a client's SYN; backend and hash are the caller's.
+#[inline(never)]
+pub fn keep<F: Family>(packet: &Packet<'_, F>, syn: &mut Syn) -> Verdict {
+    verdict::of(take_down(packet, syn).map(|()| Verdict::GO_ON))
+}
+
+#[inline(always)]
+fn take_down<F: Family>(packet: &Packet<'_, F>, syn: &mut Syn) -> Step<()> {
+    let segment = &packet.segment;
+    F::keep_header(&packet.ctx, syn)?;
+    let at = usize::from(segment.tcp_at);
+    let tcp = packet::at::<TCP_HEADER>(&packet.ctx, at).ok_or(Counter::DropInternal)?;
+    syn.sequence = segment.sequence;
+    syn.flags = segment.flags;
+    syn.window = tcp.get::<[u8; 2], { tcp_offset::WINDOW }>();
+    syn.options = [0; TCP_OPTIONS];
+    let length = usize::from(segment.tcp_length - segment.payload).wrapping_sub(TCP_HEADER);
+    syn.options_length = length as u8;
+    let Some(length) = options_length(length) else {
+        return Ok(());
+    };
+    let from = (at + TCP_HEADER) as u32;
+    // SAFETY: `length` bytes fit into the options; the helper checks the packet's bounds.
+    let copied = unsafe {
+        helpers::bpf_xdp_load_bytes(packet.ctx.as_ptr().cast(), from, syn.options.as_mut_ptr().cast(), length)
+    };
+    if copied == 0 { Ok(()) } else { Err(Counter::DropInternal.into()) }
+}
+
+/// The length of options that are there. Opaque at each step, because the verifier wants to see both bounds on the very
+/// register that a helper gets, and the compiler would make one comparison of another number.
+#[inline(always)]
+fn options_length(length: usize) -> Option<u32> {
+    let length = opaque(length);
+    if length == 0 {
+        return None;
+    }
+    let length = opaque(length);
+    if length > TCP_OPTIONS { None } else { Some(length as u32) }
+}
+
+/// Turns the frame into the SYN of the pair that has just been entered, on its way to its backend.
+#[inline(never)]
+pub fn send<F: Family>(packet: &Packet<'_, F>, draft: &Draft<F::Address>, hop: &NextHop) -> Verdict {
+    verdict::of(make(packet, draft, hop).ok_or(Counter::DropInternal.into()))
+}
+
+#[inline(always)]
+fn make<F: Family>(packet: &Packet<'_, F>, draft: &Draft<F::Address>, hop: &NextHop) -> Option<Verdict> {
+    let link = maps::link(hop.link)?;
+    let syn = &draft.entry.syn;
+    let tcp_length = TCP_HEADER + usize::from(syn.options_length);
+    let segment_end = ETHERNET_HEADER + F::IP_HEADER + tcp_length;
+    make_room(packet, segment_end)?;
+    let ctx = &packet.ctx;
+    let ethernet = packet::at::<ETHERNET_HEADER>(ctx, 0)?;
+    ethernet.set::<Mac, 0>(hop.mac);
+    ethernet.set::<Mac, 6>(link.mac);
+    ethernet.set::<u16, 12>(F::ETHERTYPE.to_be());
+    let key = draft.reverse.reversed();
+    F::write_header(
+        ctx,
+        &Header { key: &key, ip: syn.ip, hop_limit: syn.hop_limit, tcp_length: tcp_length as u16 },
+    )?;
+    let sum = F::address_sum(&key.source)
+        + F::address_sum(&key.destination)
+        + pseudo_header_tail(PROTOCOL_TCP, tcp_length as u16);
+    write_tcp::<F>(ctx, syn, (key.source_port, key.destination_port), sum)?;
+    write_options::<F>(ctx, syn)?;
+    Some(Verdict::transmit(hop.link))
+}
+
+/// Makes the frame as long as the SYN wants it.
+///
+/// Where the sender has left its checksum to a device, the kernel remembers the place of the TCP header in the buffer,
+/// and whoever sends the frame out may finish a checksum there. So the SYN ends before that place, and what lies behind
+/// it is padding, in which nothing can be spoilt.
+#[inline(always)]
+fn make_room<F: Family>(packet: &Packet<'_, F>, segment_end: usize) -> Option<()> {
+    let ctx = &packet.ctx;
+    let length = packet::length(ctx);
+    let tcp_at = usize::from(packet.segment.tcp_at);
+    // An ICMP error, which has no TCP header, is finished by its sender.
+    let behind = if tcp_at == 0 {
+        0
+    } else {
+        match unfinished::checksum_of::<F>(ctx, packet.segment, packet.settings) {
+            Ok(Checksum::Complete) => 0,
+            Ok(Checksum::Partial) => length - tcp_at,
+            Err(_) => return None,
+        }
+    };
+    let wanted = segment_end + behind;
+    let wanted = if wanted < SHORTEST_FRAME { SHORTEST_FRAME } else { wanted };
+    let surplus = length as i32 - wanted as i32;
+    // SAFETY: the context is valid; the helper checks that there is room.
+    let adjusted = unsafe { helpers::bpf_xdp_adjust_head(ctx.as_ptr().cast(), surplus) };
+    if adjusted != 0 {
+        return None;
+    }
+    // Old bytes of the other packet do not leave as padding.
+    if let Some(padding) = packet::at::<{ TCP_HEADER }>(ctx, opaque(segment_end)) {
+        padding.set::<u32, 0>(0);
+        padding.set::<u32, 4>(0);
+        padding.set::<u32, 8>(0);
+        padding.set::<u32, 12>(0);
+        padding.set::<u32, 16>(0);
+    } else if let Some(padding) = packet::at::<6>(ctx, opaque(segment_end)) {
+        padding.set::<[u8; 6], 0>([0; 6]);
+    }
+    Some(())
+}
+
+/// Writes the TCP header; `sum` is that of the pseudo-header.
+#[inline(always)]
+fn write_tcp<F: Family>(ctx: &XdpContext, syn: &Syn, ports: ([u8; 2], [u8; 2]), sum: u64) -> Option<()> {
+    let tcp = packet::at::<TCP_HEADER>(ctx, ETHERNET_HEADER + F::IP_HEADER)?;
+    let words = 5 + (syn.options_length >> 2);
+    tcp.set::<[u8; 2], { tcp_offset::SOURCE }>(ports.0);
+    tcp.set::<[u8; 2], { tcp_offset::DESTINATION }>(ports.1);
+    tcp.set::<u32, { tcp_offset::SEQUENCE }>(syn.sequence.to_be());
+    tcp.set::<u32, { tcp_offset::ACKNOWLEDGMENT }>(0);
+    tcp.set::<u8, { tcp_offset::DATA_OFFSET }>(words << 4);
+    tcp.set::<u8, { tcp_offset::FLAGS }>(syn.flags);
+    tcp.set::<[u8; 2], { tcp_offset::WINDOW }>(syn.window);
+    // Checksum and urgent pointer.
+    tcp.set::<u32, { tcp_offset::CHECKSUM }>(0);
+    let header = u64::from(tcp.get::<u32, 0>())
+        + u64::from(tcp.get::<u32, 4>())
+        + u64::from(tcp.get::<u32, 8>())
+        + u64::from(tcp.get::<u32, 12>());
+    tcp.set::<u16, { tcp_offset::CHECKSUM }>(!fold(sum + header + options_sum(syn)));
+    Some(())
+}
+
+/// The sum over the options, which are zero behind their end.
+#[inline(always)]
+fn options_sum(syn: &Syn) -> u64 {
+    let mut sum = 0;
+    for word in syn.options.as_chunks::<4>().0 {
+        sum += u64::from(u32::from_ne_bytes(*word));
+    }
+    sum
+}
+
+#[inline(always)]
+fn write_options<F: Family>(ctx: &XdpContext, syn: &Syn) -> Option<()> {
+    let Some(length) = options_length(syn.options_length.into()) else {
+        return Some(());
+    };
+    let at = (ETHERNET_HEADER + F::IP_HEADER + TCP_HEADER) as u32;
+    // SAFETY: that many bytes of options are there; the helper checks the packet's bounds.
+    let stored = unsafe {
+        helpers::bpf_xdp_store_bytes(ctx.as_ptr().cast(), at, syn.options.as_ptr().cast_mut().cast(), length)
+    };
+    (stored == 0).then_some(())
+}
+
+/// The sequence number that the answer to a SYN acknowledges.
+#[inline(always)]
+pub fn acknowledged_by(syn: &Syn) -> u32 {
+    syn.sequence.wrapping_add(sequence_length(0, syn.flags))
+}
