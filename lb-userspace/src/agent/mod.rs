@@ -13,6 +13,7 @@ pub mod clock;
 pub mod collector;
 pub mod edits;
 pub mod flows;
+pub mod former;
 pub mod leaving;
 pub mod network;
 pub mod probes;
@@ -105,7 +106,7 @@ pub struct Agent {
     notes: Vec<String>,
     /// Programs of this host that listen on the VIPs' ports.
     listeners: Vec<String>,
-    catalog: Option<Catalog>,
+    catalog: Catalog,
 }
 
 /// What wakes the agent.
@@ -197,7 +198,7 @@ impl Agent {
         let unfinished = links.values().any(|link| link.flags != 0);
         let settings = settings::settings(self.state.config(), self.key, unfinished);
         // First the names: an id that flows hold must not be one that the next agent does not know.
-        self.save_catalog();
+        self.keep_catalog();
         self.applier.apply(&desired, &links, &settings)?;
         let _ended = self.collector.send(collector::Message::Settings(Box::new(settings)));
         Ok(())

@@ -35,8 +35,6 @@ pub struct State {
     last_good: BTreeMap<Socket, Vec<Member>>,
     /// Services of which no backend is healthy.
     fail_open: BTreeSet<String>,
-    /// Removed backends whose flows are to be reset.
-    cut: BTreeSet<BackendId>,
 }
 
 /// Why a configuration cannot be taken.
@@ -63,7 +61,6 @@ impl State {
             service_ids: BTreeMap::new(),
             last_good: BTreeMap::new(),
             fail_open: BTreeSet::new(),
-            cut: BTreeSet::new(),
         };
         state.settle(now)?;
         Ok(state)
@@ -100,9 +97,6 @@ impl State {
         }
         self.ids.bury_all_but(&id_of);
         self.id_of = id_of;
-        for id in &self.id_of {
-            self.cut.remove(id);
-        }
         self.settle_machines(now);
         self.settle_services();
         Ok(())
@@ -174,9 +168,9 @@ impl State {
         live.chain(self.ids.tombstones().flat_map(|gone| gone.addresses.iter().copied())).collect()
     }
 
-    /// Has the flows of a backend reset that is about to be removed.
+    /// Has the flows of a removed backend reset.
     pub fn cut(&mut self, id: BackendId) {
-        self.cut.insert(id);
+        self.ids.cut(id);
     }
 
     /// Gives back the ids of removed backends that no flow holds; whether there were any.
@@ -185,7 +179,6 @@ impl State {
             self.ids.tombstones().map(|gone| gone.id).filter(|id| !held.contains(id)).collect();
         for &id in &free {
             self.ids.release(id);
-            self.cut.remove(&id);
         }
         !free.is_empty()
     }
@@ -248,10 +241,10 @@ impl State {
             let reset = backend.state == AdminState::Disabled;
             backend.addresses.iter().map(move |address| (id, address.value, reset))
         });
-        let gone = self.ids.tombstones().flat_map(|gone| {
-            let reset = self.cut.contains(&gone.id);
-            gone.addresses.iter().map(move |address| (gone.id, *address, reset))
-        });
+        let gone = self
+            .ids
+            .tombstones()
+            .flat_map(|gone| gone.addresses.iter().map(move |address| (gone.id, *address, gone.cut)));
         for (id, address, reset) in live.chain(gone) {
             let path = self.path_to(address, network, subnets);
             desired.our_addresses.extend(path.map(|path| path.snat_address));

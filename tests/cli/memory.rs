@@ -1,0 +1,117 @@
+//! What an agent that starts again must know of the one before it.
+
+use std::{collections::BTreeSet, ffi::OsString, fs};
+
+use anyhow::Result;
+use lb_tests::{
+    Hold, HoldOptions, PATIENCE,
+    report::Counts,
+    requirements::{self, LAB},
+};
+use lb_userspace::kernel::document;
+
+use crate::setting::{API, MANY, Setting, answer, has_program, refusal};
+
+/// Connections that say nothing until they are asked at the end.
+fn silent(setting: &Setting) -> Result<(Hold, Counts)> {
+    let hold = Hold::start(&setting.lab, &HoldOptions::at_once(setting.lab.service(API), MANY, 20_000))?;
+    let backends = hold.backends()?;
+    Ok((hold, backends))
+}
+
+fn pinned(setting: &Setting) -> Result<BTreeSet<OsString>> {
+    Ok(fs::read_dir(setting.pins())?.map(|entry| Ok(entry?.file_name())).collect::<Result<_>>()?)
+}
+
+#[test]
+fn without_the_ids_nothing_is_taken_over_and_nothing_lost() -> Result<()> {
+    if !requirements::met("without_the_ids_nothing_is_taken_over_and_nothing_lost", LAB) {
+        return Ok(());
+    }
+    let mut setting = Setting::usual()?;
+    let (hold, _) = setting.hold(MANY)?;
+    setting.agent.kill9()?;
+    let before = pinned(&setting)?;
+    let ids = setting.pins().join("ids");
+
+    let spoilt = [
+        ("no JSON", "expected"),
+        (r#"{"ids": "of a later version"}"#, "invalid type"),
+        (r#"[{"id": 4096, "name": "c1", "addresses": [], "tombstone": false}]"#, "not in 1..4096"),
+    ];
+    for (text, reason) in spoilt {
+        document::store(&ids, text.as_bytes())?;
+        let sentence = refusal(&setting.run_to_its_end(&[])?);
+        assert!(sentence.contains("/ids cannot be read (") && sentence.contains(reason), "why: {sentence}");
+        assert!(sentence.contains("--discard-flows") && sentence.contains("`xdplb detach`"), "{sentence}");
+        assert_eq!(pinned(&setting)?, before, "nothing is lost");
+    }
+    answer(&setting.agent.try_xdplb(&["status"])?, 3);
+    fs::remove_file(&ids)?;
+    let sentence = refusal(&setting.run_to_its_end(&[])?);
+    assert!(sentence.contains("/ids is missing") && sentence.contains("--discard-flows"), "why: {sentence}");
+    assert!(has_program(&setting.lab, "xlb0")?, "what is there goes on");
+    let report = hold.stop()?;
+    assert!(report.broken.is_empty(), "nobody noticed: {report:?}");
+
+    setting.run(&["--discard-flows"])?.stop(PATIENCE)?;
+    assert_eq!(pinned(&setting)?, before, "a new beginning has all that the old one had");
+    Ok(())
+}
+
+#[test]
+fn a_status_that_nobody_can_read_costs_no_flow() -> Result<()> {
+    if !requirements::met("a_status_that_nobody_can_read_costs_no_flow", LAB) {
+        return Ok(());
+    }
+    let mut setting = Setting::usual()?;
+    let (hold, _) = setting.hold(MANY)?;
+    setting.agent.kill9()?;
+    document::store(&setting.pins().join("status"), br#"{"version": 2}"#)?;
+    // An agent that numbered the backends anew would give c1's number to c3.
+    let swapped =
+        [("c1", "c-"), ("0.11", "0.-"), ("c3", "c1"), ("0.13", "0.11"), ("c-", "c3"), ("0.-", "0.13")];
+    let file = swapped.iter().fold(setting.file()?, |file, (from, to)| file.replace(from, to));
+    fs::write(setting.agent.config_file(), file)?;
+    setting.agent.start_again()?;
+    setting.wait_log("/status cannot be read (")?;
+    setting.agent.wait_until_all("up")?;
+    let report = hold.stop()?;
+    assert!(report.broken.is_empty(), "nobody noticed: {report:?}");
+    Ok(())
+}
+
+#[test]
+fn what_a_killed_agent_left_half_done_is_in_nobodys_way() -> Result<()> {
+    if !requirements::met("what_a_killed_agent_left_half_done_is_in_nobodys_way", LAB) {
+        return Ok(());
+    }
+    let mut setting = Setting::without_servers()?;
+    setting.agent.kill9()?;
+    let before = pinned(&setting)?;
+    document::store(&setting.pins().join("ids-new"), b"half an agent's work")?;
+    setting.agent.start_again()?;
+    assert_eq!(pinned(&setting)?, before, "it has been replaced");
+    setting.agent.kill9()?;
+    document::store(&setting.pins().join("status-new"), b"half an agent's work")?;
+    setting.agent.xdplb(&["detach"])?;
+    assert!(!setting.pins().exists(), "it is ours, and goes with the rest");
+    Ok(())
+}
+
+#[test]
+fn a_removal_with_now_is_carried_out_by_the_next_agent() -> Result<()> {
+    if !requirements::met("a_removal_with_now_is_carried_out_by_the_next_agent", LAB) {
+        return Ok(());
+    }
+    let mut setting = Setting::usual()?;
+    let (hold, by) = silent(&setting)?;
+    // Nobody speaks, so nobody is told of it before the agent is gone.
+    setting.agent.xdplb(&["backend", "remove", "c1", "--now"])?;
+    setting.agent.kill9()?;
+    setting.agent.start_again()?;
+    let report = hold.stop()?;
+    assert_eq!(report.broken.len() as u64, by["c1"], "each of c1's is told: {report:?}");
+    assert!(report.broken.iter().all(|one| one.backend == "c1"), "and no others: {report:?}");
+    Ok(())
+}
