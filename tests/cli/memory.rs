@@ -8,7 +8,7 @@ use lb_tests::{
     report::Counts,
     requirements::{self, LAB},
 };
-use lb_userspace::kernel::document;
+use lb_userspace::kernel::{document, remains::Remains};
 
 use crate::setting::{API, MANY, Setting, answer, has_program, refusal};
 
@@ -113,5 +113,21 @@ fn a_removal_with_now_is_carried_out_by_the_next_agent() -> Result<()> {
     let report = hold.stop()?;
     assert_eq!(report.broken.len() as u64, by["c1"], "each of c1's is told: {report:?}");
     assert!(report.broken.iter().all(|one| one.backend == "c1"), "and no others: {report:?}");
+    Ok(())
+}
+
+#[test]
+fn a_controller_that_is_silent_at_the_restart_keeps_its_next_hop() -> Result<()> {
+    if !requirements::met("a_controller_that_is_silent_at_the_restart_keeps_its_next_hop", LAB) {
+        return Ok(());
+    }
+    let mut setting = Setting::usual()?;
+    let before = Remains::read(&setting.pins())?.backends;
+    assert!(before.iter().all(|backend| backend.mac != [0; 6]), "all are known: {before:?}");
+    setting.lab.link_down("c2")?;
+    setting.agent.kill9()?;
+    setting.lab.exec_in("lb", "ip", &["neigh", "del", "10.77.0.12", "dev", "xlb0"])?;
+    setting.agent.start_again()?;
+    assert_eq!(Remains::read(&setting.pins())?.backends, before, "nobody has told of another next hop");
     Ok(())
 }

@@ -1,11 +1,24 @@
 //! What a former agent left, for the one that starts: read whole before anything is changed, or refused.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
-use super::catalog::{self, Unreadable};
+use lb_common::wire::Mac;
+
+use super::{
+    catalog::{self, Unreadable},
+    network::FormerWay,
+};
 use crate::{
     control::types::Status,
-    kernel::{self, load, pins::IDS, remains::Remains},
+    kernel::{
+        self, load,
+        pins::IDS,
+        remains::{FormerBackend, Remains},
+    },
     tables::ids::BackendIds,
 };
 
@@ -59,5 +72,20 @@ impl Former {
             None
         });
         Ok(Self { ids, status, remains })
+    }
+
+    /// The ways to the backends, as far as they were known.
+    pub fn ways(&self) -> BTreeMap<IpAddr, FormerWay> {
+        let interfaces: BTreeMap<_, _> =
+            self.remains.links.iter().map(|(interface, link)| (*link, *interface)).collect();
+        let way = |backend: &FormerBackend| {
+            // An id that was given back leaves its entry where it was.
+            let owner = self.ids.get(backend.id)?;
+            let is_known = owner.addresses.contains(&backend.address) && backend.mac != Mac::default();
+            let interface = *interfaces.get(&backend.link).filter(|_| is_known)?;
+            let way = FormerWay { interface, mac: backend.mac, source: backend.snat_address };
+            Some((backend.address, way))
+        };
+        self.remains.backends.iter().filter_map(way).collect()
     }
 }

@@ -34,6 +34,7 @@ pub async fn start(
     let server = Server::bind(&options.socket).await?;
 
     let former = if options.discard_flows { Former::default() } else { Former::read(pins.path())? };
+    network.remember(former.ways(), former.remains.links);
     let mut state = State::new(config, &host, former.ids, Agent::now())?;
     let sizes = sizes(&state);
     let (mut plane, notes) = DataPlane::load_pinned(sizes, &pins, options.discard_flows)?;
