@@ -1,14 +1,21 @@
 //! What an agent that starts again must know of the one before it.
 
-use std::{collections::BTreeSet, ffi::OsString, fs};
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    fs,
+    net::Ipv4Addr,
+    thread,
+    time::{Duration, Instant},
+};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use lb_tests::{
-    Hold, HoldOptions, PATIENCE,
+    AgentOptions, Hold, HoldOptions, Lab, PATIENCE,
     report::Counts,
     requirements::{self, LAB},
 };
-use lb_userspace::kernel::{document, remains::Remains};
+use lb_userspace::kernel::{Tables, document, remains::Remains};
 
 use crate::setting::{API, MANY, Setting, answer, has_program, refusal};
 
@@ -21,6 +28,32 @@ fn silent(setting: &Setting) -> Result<(Hold, Counts)> {
 
 fn pinned(setting: &Setting) -> Result<BTreeSet<OsString>> {
     Ok(fs::read_dir(setting.pins())?.map(|entry| Ok(entry?.file_name())).collect::<Result<_>>()?)
+}
+
+/// Waits until the pinned maps please.
+fn wait_tables(setting: &Setting, what: &str, pleases: impl Fn(&Tables) -> Result<bool>) -> Result<()> {
+    let tables = Tables::open(&setting.pins())?;
+    let deadline = Instant::now() + PATIENCE;
+    while !pleases(&tables)? {
+        if Instant::now() > deadline {
+            bail!("the tables did not come to {what}");
+        }
+        // A map tells nobody that it has changed.
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// Waits for a whole walk over the flow tables, begun after this call.
+fn wait_for_a_walk(setting: &Setting) -> Result<()> {
+    fn collected(tables: &Tables) -> Result<u64> {
+        Ok(tables.heartbeat.get(&0, 0)?.collected_ns)
+    }
+    for _ in 0..2 {
+        let before = collected(&Tables::open(&setting.pins())?)?;
+        wait_tables(setting, "the end of a walk", |tables| Ok(collected(tables)? != before))?;
+    }
+    Ok(())
 }
 
 #[test]
@@ -130,4 +163,43 @@ fn a_controller_that_is_silent_at_the_restart_keeps_its_next_hop() -> Result<()>
     setting.agent.start_again()?;
     assert_eq!(Remains::read(&setting.pins())?.backends, before, "nobody has told of another next hop");
     Ok(())
+}
+
+/// Replaces the VIP, which the connections hold as SNAT address too, and has the agent take that up.
+fn another_vip(name: &str, take_up: impl Fn(&mut Setting) -> Result<()>) -> Result<()> {
+    if !requirements::met(name, LAB) {
+        return Ok(());
+    }
+    let soon = "[timeouts]\nclosed = \"1s\"\ntime_wait = \"1s\"\n";
+    let mut setting =
+        Setting::new(Lab::builder(), AgentOptions { tables: soon.into(), ..AgentOptions::default() })?;
+    let (hold, _) = setting.hold(MANY)?;
+    let file = setting.file()?.replace("vips = [\"10.77.0.10\"]", "vips = [\"10.77.0.2\"]");
+    fs::write(setting.agent.config_file(), file)?;
+    take_up(&mut setting)?;
+
+    wait_for_a_walk(&setting)?;
+    let report = hold.stop()?;
+    assert!(report.broken.is_empty(), "nobody noticed: {report:?}");
+    // When the last connection is forgotten, so is the address.
+    let new = Ipv4Addr::new(10, 77, 0, 2).into();
+    wait_tables(&setting, "the new address alone", |tables| {
+        Ok(tables.v4.our_addresses.keys().collect::<Result<Vec<_>, _>>()? == [new])
+    })
+}
+
+#[test]
+fn a_reload_takes_no_address_from_flows_that_hold_it() -> Result<()> {
+    another_vip("a_reload_takes_no_address_from_flows_that_hold_it", |setting| {
+        setting.agent.xdplb(&["reload"])?;
+        Ok(())
+    })
+}
+
+#[test]
+fn nor_does_a_restart() -> Result<()> {
+    another_vip("nor_does_a_restart", |setting| {
+        setting.agent.kill9()?;
+        setting.agent.start_again()
+    })
 }

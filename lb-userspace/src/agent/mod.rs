@@ -4,6 +4,7 @@
 //! second, signals. Each changes the [`state`]; then the desired tables are computed whole and the difference is
 //! written ([`apply`]).
 
+pub mod addresses;
 pub mod answers;
 pub mod apply;
 pub mod attaching;
@@ -37,6 +38,7 @@ use tokio::{
 };
 
 use self::{
+    addresses::Addresses,
     apply::Applier,
     attaching::Attached,
     catalog::Catalog,
@@ -90,8 +92,9 @@ pub struct Agent {
     flow_tables: Arc<FlowTables>,
     /// Who waits for a backend to hold no flow, since when.
     idle_waits: Vec<(String, Instant, Reply<Done>)>,
-    /// When the backends were changed last.
-    changed: Instant,
+    /// Since when the tables name only the present backends to new flows; `None` until that is written.
+    changed: Option<Instant>,
+    addresses: Addresses,
     /// Pools of SNAT ports that are nearly used up.
     crowded: BTreeMap<PortPool, u64>,
     started_unix_s: u64,
@@ -187,7 +190,8 @@ impl Agent {
     fn try_apply(&mut self) -> Result<(), kernel::Error> {
         let attachments = self.attached.iter().map(|(index, attached)| (*index, attached.how)).collect();
         let before = self.state.fail_open().clone();
-        let desired = self.state.desired(&self.network);
+        let mut desired = self.state.desired(&self.network);
+        desired.our_addresses = self.addresses.want(desired.our_addresses);
         for service in self.state.fail_open().difference(&before) {
             log::warn!("{service}: no backend is healthy; the last good ones keep the traffic");
         }
@@ -200,6 +204,9 @@ impl Agent {
         // First the names: an id that flows hold must not be one that the next agent does not know.
         self.keep_catalog();
         self.applier.apply(&desired, &links, &settings)?;
+        let now = Self::now();
+        self.changed.get_or_insert(now);
+        self.addresses.written(now);
         let _ended = self.collector.send(collector::Message::Settings(Box::new(settings)));
         Ok(())
     }
@@ -229,8 +236,10 @@ impl Agent {
     /// Takes in what a walk over the tables counted.
     fn counted(&mut self) {
         let census = self.census.borrow_and_update().clone();
-        // A walk that began before may have passed by what a flow of a removed backend was entered at since.
-        if census.is_since(self.changed) && self.state.release(&census.held) {
+        // A walk that began before may have passed by where a flow of a removed backend was entered since.
+        let tells_of_backends = self.changed.is_some_and(|changed| census.is_since(changed));
+        let backends_gone = tells_of_backends && self.state.release(&census.held);
+        if self.addresses.release(&census) || backends_gone {
             self.apply();
         }
         self.watch_ports(&census);

@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use tokio::sync::mpsc;
 
 use super::{
-    Agent, Options, apply::Applier, attaching, catalog::Catalog, clock, collector, former::Former,
-    network::Network, settings, state::State,
+    Agent, Options, addresses::Addresses, apply::Applier, attaching, catalog::Catalog, clock, collector,
+    former::Former, network::Network, settings, state::State,
 };
 use crate::{
     config::{ClusterKey, Config, Family},
@@ -54,6 +54,7 @@ pub async fn start(
     let (prober, results) = Prober::start();
     let applier = Applier::new(plane, key_words);
     state.keep_service_ids(applier.services());
+    let addresses = Addresses::of_former(applier.our_addresses());
     let mut agent = Agent {
         options,
         file,
@@ -69,7 +70,8 @@ pub async fn start(
         census,
         flow_tables,
         idle_waits: Vec::new(),
-        changed: Agent::now(),
+        changed: None,
+        addresses,
         crowded: BTreeMap::new(),
         started_unix_s: clock::unix_s(),
         started_ns: clock::monotonic_ns(),
