@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Result, bail};
 use lb_tests::{
-    AgentOptions, Hold, HoldOptions, Lab, PATIENCE,
+    AgentOptions, Hold, HoldOptions, Lab, PATIENCE, Server,
     report::Counts,
     requirements::{self, LAB},
 };
@@ -202,4 +202,26 @@ fn nor_does_a_restart() -> Result<()> {
         setting.agent.kill9()?;
         setting.agent.start_again()
     })
+}
+
+#[test]
+fn the_health_of_the_backends_outlives_the_agent() -> Result<()> {
+    if !requirements::met("the_health_of_the_backends_outlives_the_agent", LAB) {
+        return Ok(());
+    }
+    let mut setting = Setting::usual()?;
+    let c2 = setting.servers.remove(1);
+    assert_eq!(c2.node(), "c2");
+    c2.kill()?;
+    setting.agent.wait_health("c2", "down")?;
+    setting.agent.kill9()?;
+    let log = setting.wait_log("kubernetes-api on c2: down, was up")?;
+    setting.servers.push(Server::start(&setting.lab, "c2")?);
+    setting.agent.start_again()?;
+    let status = setting.agent.wait_health("c2", "up")?;
+    let since = status["services"][0]["backends"][0]["since"].as_str();
+    assert!(since < status["agent"]["since"].as_str(), "c1 is up since before the restart: {status:#}");
+    let log = setting.wait_log("kubernetes-api on c2: up, was down")?.split_off(log.len());
+    assert!(!log.contains("was unverified"), "nobody begins anew: {log}");
+    Ok(())
 }

@@ -15,7 +15,7 @@ use super::{
     clock, flows,
 };
 use crate::{
-    config::{self, Probe},
+    config,
     control::{
         Chunks, Reply,
         types::{
@@ -69,15 +69,10 @@ impl Agent {
     fn service(&self, frontend: &config::ServiceFrontend) -> Service {
         let backend = |&index: &usize| {
             let id = self.state.id_of(index);
-            let service = &self.state.config().services[frontend.service];
-            let probed = match &service.probe.value {
-                Probe::Tcp => &service.name,
-                Probe::Follow(followed) => followed,
-            };
-            let machine = self.state.machine(probed, id);
+            let machine = self.state.machine(frontend, id);
             ServiceBackend {
                 name: self.state.config().backends[index].name.clone(),
-                health: health_word(self.state.health(frontend.service, id)),
+                health: health_word(self.state.health(frontend, id)),
                 since: machine.map(|machine| wall_clock(machine.since())),
                 last_probe: machine.and_then(health::Machine::last).map(|result| LastProbe {
                     at: wall_clock(result.at),

@@ -16,6 +16,7 @@ pub mod edits;
 pub mod flows;
 pub mod former;
 pub mod leaving;
+pub mod machines;
 pub mod network;
 pub mod probes;
 pub mod settings;
@@ -44,6 +45,7 @@ use self::{
     catalog::Catalog,
     census::{Census, PortPool},
     leaving::Leaving,
+    machines::Probed,
     network::Network,
     state::State,
 };
@@ -86,7 +88,7 @@ pub struct Agent {
     attached: BTreeMap<u32, Attached>,
     key: [u64; 2],
     prober: Prober,
-    targets: BTreeMap<TargetId, (String, u16)>,
+    targets: BTreeMap<TargetId, Probed>,
     collector: std_mpsc::Sender<collector::Message>,
     census: watch::Receiver<Census>,
     flow_tables: Arc<FlowTables>,

@@ -34,8 +34,9 @@ pub async fn start(
     let server = Server::bind(&options.socket).await?;
 
     let former = if options.discard_flows { Former::default() } else { Former::read(pins.path())? };
+    let health = former.health(clock::monotonic_ns());
     network.remember(former.ways(), former.remains.links);
-    let mut state = State::new(config, &host, former.ids, Agent::now())?;
+    let mut state = State::new(config, &host, former.ids, &health, Agent::now())?;
     let sizes = sizes(&state);
     let (mut plane, notes) = DataPlane::load_pinned(sizes, &pins, options.discard_flows)?;
     let capacities = kernel::load::capacities(&pins, sizes)?;
