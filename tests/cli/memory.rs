@@ -27,7 +27,7 @@ fn silent(setting: &Setting) -> Result<(Hold, Counts)> {
 }
 
 fn pinned(setting: &Setting) -> Result<BTreeSet<OsString>> {
-    Ok(fs::read_dir(setting.pins())?.map(|entry| Ok(entry?.file_name())).collect::<Result<_>>()?)
+    fs::read_dir(setting.pins())?.map(|entry| Ok(entry?.file_name())).collect()
 }
 
 /// Waits until the pinned maps please.
