@@ -23,7 +23,7 @@ fn commented() -> Result<Setting> {
         ..AgentOptions::default()
     };
     let agent = lb_tests::Agent::start(&lab, options)?;
-    Ok(Setting { agent, _servers: Vec::new(), lab })
+    Ok(Setting { agent, servers: Vec::new(), lab })
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod capacity;
 mod detach;
 mod edits;
 mod endings;
+mod memory;
 mod no_agent;
 mod privileges;
 mod reload;

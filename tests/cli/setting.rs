@@ -26,7 +26,7 @@ pub(crate) const MANY: u64 = 40;
 /// Fields are dropped in order: the agent goes before the lab.
 pub(crate) struct Setting {
     pub(crate) agent: Agent,
-    pub(crate) _servers: Vec<Server>,
+    pub(crate) servers: Vec<Server>,
     pub(crate) lab: Lab,
 }
 
@@ -37,7 +37,7 @@ impl Setting {
         let servers = Server::start_all(&lab)?;
         let agent = Agent::start(&lab, options)?;
         agent.wait_until_all("up")?;
-        Ok(Self { agent, _servers: servers, lab })
+        Ok(Self { agent, servers, lab })
     }
 
     /// Three controllers on one segment, IPv4, everything else as it comes.
@@ -49,7 +49,7 @@ impl Setting {
     pub(crate) fn without_servers() -> Result<Self> {
         let lab = Lab::builder().controllers(2).build()?;
         let agent = Agent::start(&lab, AgentOptions::default())?;
-        Ok(Self { agent, _servers: Vec::new(), lab })
+        Ok(Self { agent, servers: Vec::new(), lab })
     }
 
     /// Long-lived connections, and how many of them each controller has.

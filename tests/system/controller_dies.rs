@@ -3,9 +3,10 @@
 
 use anyhow::Result;
 use lb_tests::{
-    Hold, HoldOptions, Load, LoadOptions, Server,
+    AgentOptions, Families, Hold, HoldOptions, Lab, Load, LoadOptions, Server,
     report::{HoldReport, LoadReport},
     requirements::{self, LAB},
+    status,
 };
 
 use crate::setting::{API, MANY, Setting};
@@ -84,6 +85,37 @@ fn a_silent_host_gets_nothing_after_its_probe_noticed() -> Result<()> {
     let report = hold.stop()?;
     println!("silent host: {} of {} long connections answered to the end", report.alive, report.opened);
     only_those_of("c3", &report);
+    Ok(())
+}
+
+#[test]
+fn a_controller_that_loses_one_family_serves_by_the_other() -> Result<()> {
+    if !requirements::met("a_controller_that_loses_one_family_serves_by_the_other", LAB) {
+        return Ok(());
+    }
+    // Given controllers and clients with both families,
+    let options = AgentOptions { families: Families::Both, ..AgentOptions::default() };
+    let setting = Setting::new(Lab::builder(), options)?;
+    let (v4, v6) = (setting.lab.service(API), setting.lab.service_v6(API));
+    let by_v4 = Load::start(&setting.lab, &LoadOptions::to(v4).rate(30))?;
+    let by_v6 = Load::start(&setting.lab, &LoadOptions::to(v6).rate(30).argument("--timeout-ms", "5000"))?;
+    by_v4.wait_for_more(20)?;
+    by_v6.wait_for_more(20)?;
+
+    // when one loses its IPv6 address, it is down on the IPv6 VIP alone,
+    setting.lab.exec_in("c2", "ip", &["addr", "del", "fd77::c/64", "dev", "xlb0"])?;
+    let status = setting
+        .agent
+        .wait_status("c2 down by IPv6", |status| status::health_on(status, "c2", v6) == Some("down"))?;
+    assert_eq!(status::health_on(&status, "c2", v4), Some("up"), "it answers by IPv4: {status:#}");
+
+    // so clients by IPv6 find another, and those by IPv4 find it as before.
+    let noticed = by_v6.by_now()?;
+    by_v6.wait_for_more(60)?;
+    let before = by_v4.by_now()?.by("c2");
+    by_v4.wait_until("connections to c2 by IPv4", |report| report.by("c2") > before + 5)?;
+    none_failed_after(&by_v6.stop()?, noticed.begun, "one family lost");
+    assert_eq!(by_v4.stop()?.failed(), 0, "IPv4 noticed nothing");
     Ok(())
 }
 

@@ -11,12 +11,11 @@ use tokio::sync::mpsc;
 use super::{
     Agent,
     attaching::{Attached, shown_of},
-    catalog::Catalog,
     census::Census,
     clock, flows,
 };
 use crate::{
-    config::{self, Probe},
+    config,
     control::{
         Chunks, Reply,
         types::{
@@ -70,15 +69,10 @@ impl Agent {
     fn service(&self, frontend: &config::ServiceFrontend) -> Service {
         let backend = |&index: &usize| {
             let id = self.state.id_of(index);
-            let service = &self.state.config().services[frontend.service];
-            let probed = match &service.probe.value {
-                Probe::Tcp => &service.name,
-                Probe::Follow(followed) => followed,
-            };
-            let machine = self.state.machine(probed, id);
+            let machine = self.state.machine(frontend, id);
             ServiceBackend {
                 name: self.state.config().backends[index].name.clone(),
-                health: health_word(self.state.health(frontend.service, id)),
+                health: health_word(self.state.health(frontend, id)),
                 since: machine.map(|machine| wall_clock(machine.since())),
                 last_probe: machine.and_then(health::Machine::last).map(|result| LastProbe {
                     at: wall_clock(result.at),
@@ -202,16 +196,13 @@ impl Agent {
         }
     }
 
-    /// Pins what the commands need when this agent is gone.
-    pub(super) fn save_catalog(&mut self) {
-        let census = self.census.borrow().clone();
-        let catalog = Catalog { ids: self.state.ids().clone(), status: self.described(&census) };
-        if self.catalog.as_ref().is_some_and(|saved| saved.says_the_same(&catalog)) {
-            return;
-        }
-        match catalog.store(self.pins.path()) {
-            Ok(()) => self.catalog = Some(catalog),
-            Err(error) => log::warn!("the catalog cannot be written: {error}"),
+    /// Pins what the commands and the next agent need when this one is gone.
+    pub(super) fn keep_catalog(&mut self) {
+        let status = self.described(&self.census.borrow().clone());
+        let directory = self.pins.path();
+        let kept = self.catalog.keep_ids(directory, self.state.ids());
+        if let Err(error) = kept.and_then(|()| self.catalog.keep_status(directory, status)) {
+            log::error!("what the next agent needs cannot be pinned in {}: {error}", directory.display());
         }
     }
 }

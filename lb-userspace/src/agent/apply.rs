@@ -43,6 +43,11 @@ impl Applier {
         Self { plane, held, links: BTreeMap::new(), settings: None, key }
     }
 
+    /// The VIPs and SNAT addresses that the tables hold.
+    pub fn our_addresses(&self) -> &BTreeSet<IpAddr> {
+        &self.held.our_addresses
+    }
+
     /// The services that the tables hold.
     pub fn services(&self) -> &BTreeMap<Socket, Service> {
         &self.held.services

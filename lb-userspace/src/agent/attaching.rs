@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Agent, catalog::Catalog};
+use super::Agent;
 use crate::{
     config::XdpMode,
-    control::types::XdpMode as Shown,
+    control::types::{Status, XdpMode as Shown},
     kernel::{self, Attachment, pins},
     net::{self, XdpAdvice},
 };
@@ -25,11 +25,11 @@ pub struct Attached {
 
 /// How the program is to be attached to each interface, as far as that is known before it is tried: as it is attached
 /// already, or as the configuration and the driver suggest.
-pub fn plan(agent: &Agent, former: Option<&Catalog>) -> BTreeMap<u32, Attached> {
+pub fn plan(agent: &Agent, former: Option<&Status>) -> BTreeMap<u32, Attached> {
     let wanted = agent.state.config().xdp_mode;
     let plan = |interface: &crate::config::InterfaceFacts| {
         let before = former
-            .and_then(|catalog| catalog.status.interfaces.iter().find(|old| old.name == interface.name))
+            .and_then(|status| status.interfaces.iter().find(|old| old.name == interface.name))
             .and_then(|old| attachment_of(old.xdp_mode));
         let advised = match net::xdp_advice(interface.driver.as_deref()) {
             XdpAdvice::Generic(_) => Attachment::Generic,

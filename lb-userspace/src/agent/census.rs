@@ -8,7 +8,7 @@ use std::{
 };
 
 use lb_common::{
-    abi::{AddressV4, AddressV6, BackendId, Flow, StateWord},
+    abi::{AddressV4, AddressV6, BackendId, Flow, FlowKey, StateWord},
     tcp::{Direction, State},
 };
 
@@ -24,6 +24,8 @@ pub struct Census {
     pub flows: BTreeMap<BackendId, u64>,
     /// The backends that any entry still names.
     pub held: BTreeSet<BackendId>,
+    /// The VIPs and SNAT addresses that any connection's entry names.
+    pub addresses: BTreeSet<IpAddr>,
     /// SNAT ports in use, of each pool: closed connections hold theirs until they are collected.
     pub ports: BTreeMap<PortPool, u64>,
     /// Connections in the flow tables.
@@ -84,13 +86,13 @@ impl Census {
     fn walk<A: Standard>(&mut self, tables: &FlowTables, tier: Tier) -> io::Result<()> {
         let mut walk = Walk::<A>::new(tables, tier);
         while let Some(slice) = walk.next_slice()? {
-            slice.for_each(|(_, flow)| self.count(tier, &flow));
+            slice.for_each(|(key, flow)| self.count(tier, &key, &flow));
         }
         Ok(())
     }
 
     /// Takes one entry into account.
-    pub fn count<A: Standard>(&mut self, tier: Tier, flow: &Flow<A>) {
+    pub fn count<A: Standard>(&mut self, tier: Tier, key: &FlowKey<A>, flow: &Flow<A>) {
         let word = StateWord(flow.meta.state);
         self.held.insert(flow.meta.backend);
         if word.direction() == Direction::Reverse {
@@ -105,6 +107,7 @@ impl Census {
             port: u16::from_be_bytes(flow.twin.source_port),
             snat: flow.twin.destination.ip(),
         };
+        self.addresses.extend([key.destination.ip(), pool.snat]);
         *self.ports.entry(pool).or_default() += 1;
         if !matches!(word.state(), State::Closed | State::Dead) {
             *self.flows.entry(flow.meta.backend).or_default() += 1;
@@ -114,5 +117,28 @@ impl Census {
     /// Whether the walk began after this moment, and so has seen all that was there.
     pub fn is_since(&self, moment: Instant) -> bool {
         self.begun.is_some_and(|begun| begun >= moment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lb_common::abi::{FlowKeyV4, FlowMeta, flow_flags};
+
+    use super::*;
+
+    #[test]
+    fn a_connection_names_its_vip_and_its_snat_address() {
+        let (client, vip) = (AddressV4([192, 0, 2, 100]), AddressV4([192, 0, 2, 10]));
+        let (backend, snat) = (AddressV4([10, 0, 0, 11]), AddressV4([10, 0, 0, 2]));
+        let forward = FlowKeyV4::new(client, [0x80, 1], vip, [0x19, 0x2b]);
+        let reverse = FlowKeyV4::new(backend, [0x19, 0x2b], snat, [0x4e, 0x20]);
+        let entry = |flags, twin| {
+            let state = StateWord::new(State::Closed, flags, 0, 0).0;
+            Flow { meta: FlowMeta { state, backend: 1, ..FlowMeta::default() }, twin }
+        };
+        let mut census = Census::begin();
+        census.count(Tier::Flows, &forward, &entry(0, reverse));
+        census.count(Tier::Flows, &reverse, &entry(flow_flags::REVERSE, forward));
+        assert_eq!(census.addresses, [vip.ip(), snat.ip()].into(), "ours, and nobody else's");
     }
 }

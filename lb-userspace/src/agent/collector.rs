@@ -163,7 +163,7 @@ impl Thread {
             let now = Tick::from_ns(clock::monotonic_ns());
             let Some(slice) = walk.next_slice()? else { return Ok(worked) };
             for (key, flow) in slice {
-                census.count(tier, &flow);
+                census.count(tier, &key, &flow);
                 if now.since(Tick(flow.meta.last_seen)) > self.settings.timeout(StateWord(flow.meta.state)) {
                     expired.push(key);
                 }

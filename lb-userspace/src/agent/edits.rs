@@ -151,7 +151,7 @@ impl Agent {
     /// Makes another configuration the running one.
     async fn take(&mut self, config: Config) -> Result<(), ApiError> {
         let host = self.network.host_facts();
-        self.changed = Self::now();
+        self.changed = None;
         self.state
             .replace(config, &host, Self::now())
             .map_err(|error| ApiError::conflict(error.to_string()))?;

@@ -24,7 +24,7 @@ impl Agent {
         let leaving = self.leaving.take().unwrap_or(Leaving::Stay);
         let reply = match leaving {
             Leaving::Stay if !self.options.detach_on_exit => {
-                self.save_catalog();
+                self.keep_catalog();
                 return Ok(());
             }
             Leaving::Stay => None,

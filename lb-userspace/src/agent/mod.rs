@@ -4,6 +4,7 @@
 //! second, signals. Each changes the [`state`]; then the desired tables are computed whole and the difference is
 //! written ([`apply`]).
 
+pub mod addresses;
 pub mod answers;
 pub mod apply;
 pub mod attaching;
@@ -13,7 +14,9 @@ pub mod clock;
 pub mod collector;
 pub mod edits;
 pub mod flows;
+pub mod former;
 pub mod leaving;
+pub mod machines;
 pub mod network;
 pub mod probes;
 pub mod settings;
@@ -36,11 +39,13 @@ use tokio::{
 };
 
 use self::{
+    addresses::Addresses,
     apply::Applier,
     attaching::Attached,
     catalog::Catalog,
     census::{Census, PortPool},
     leaving::Leaving,
+    machines::Probed,
     network::Network,
     state::State,
 };
@@ -83,14 +88,15 @@ pub struct Agent {
     attached: BTreeMap<u32, Attached>,
     key: [u64; 2],
     prober: Prober,
-    targets: BTreeMap<TargetId, (String, u16)>,
+    targets: BTreeMap<TargetId, Probed>,
     collector: std_mpsc::Sender<collector::Message>,
     census: watch::Receiver<Census>,
     flow_tables: Arc<FlowTables>,
     /// Who waits for a backend to hold no flow, since when.
     idle_waits: Vec<(String, Instant, Reply<Done>)>,
-    /// When the backends were changed last.
-    changed: Instant,
+    /// Since when the tables name only the present backends to new flows; `None` until that is written.
+    changed: Option<Instant>,
+    addresses: Addresses,
     /// Pools of SNAT ports that are nearly used up.
     crowded: BTreeMap<PortPool, u64>,
     started_unix_s: u64,
@@ -105,7 +111,7 @@ pub struct Agent {
     notes: Vec<String>,
     /// Programs of this host that listen on the VIPs' ports.
     listeners: Vec<String>,
-    catalog: Option<Catalog>,
+    catalog: Catalog,
 }
 
 /// What wakes the agent.
@@ -186,7 +192,8 @@ impl Agent {
     fn try_apply(&mut self) -> Result<(), kernel::Error> {
         let attachments = self.attached.iter().map(|(index, attached)| (*index, attached.how)).collect();
         let before = self.state.fail_open().clone();
-        let desired = self.state.desired(&self.network);
+        let mut desired = self.state.desired(&self.network);
+        desired.our_addresses = self.addresses.want(desired.our_addresses);
         for service in self.state.fail_open().difference(&before) {
             log::warn!("{service}: no backend is healthy; the last good ones keep the traffic");
         }
@@ -197,8 +204,11 @@ impl Agent {
         let unfinished = links.values().any(|link| link.flags != 0);
         let settings = settings::settings(self.state.config(), self.key, unfinished);
         // First the names: an id that flows hold must not be one that the next agent does not know.
-        self.save_catalog();
+        self.keep_catalog();
         self.applier.apply(&desired, &links, &settings)?;
+        let now = Self::now();
+        self.changed.get_or_insert(now);
+        self.addresses.written(now);
         let _ended = self.collector.send(collector::Message::Settings(Box::new(settings)));
         Ok(())
     }
@@ -228,8 +238,10 @@ impl Agent {
     /// Takes in what a walk over the tables counted.
     fn counted(&mut self) {
         let census = self.census.borrow_and_update().clone();
-        // A walk that began before may have passed by what a flow of a removed backend was entered at since.
-        if census.is_since(self.changed) && self.state.release(&census.held) {
+        // A walk that began before may have passed by where a flow of a removed backend was entered since.
+        let tells_of_backends = self.changed.is_some_and(|changed| census.is_since(changed));
+        let backends_gone = tells_of_backends && self.state.release(&census.held);
+        if self.addresses.release(&census) || backends_gone {
             self.apply();
         }
         self.watch_ports(&census);

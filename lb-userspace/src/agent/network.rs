@@ -25,6 +25,19 @@ pub struct Network {
     routes: BTreeMap<IpAddr, Route>,
     macs: BTreeMap<NextHop, Mac>,
     links: BTreeMap<u32, LinkId>,
+    /// What a former agent knew, of the backends whose next hop the kernel has not told this one yet.
+    former: BTreeMap<IpAddr, FormerWay>,
+}
+
+/// The way to a backend as a former agent wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FormerWay {
+    /// The interface.
+    pub interface: u32,
+    /// The next hop's link-layer address.
+    pub mac: Mac,
+    /// The source address.
+    pub source: IpAddr,
 }
 
 /// One link as the tables hold it.
@@ -51,7 +64,16 @@ impl Network {
             routes: BTreeMap::new(),
             macs: BTreeMap::new(),
             links: BTreeMap::new(),
+            former: BTreeMap::new(),
         })
+    }
+
+    /// Begins with what a former agent knew: the ways to the backends, and the numbers of the links, which flows hold.
+    pub fn remember(&mut self, ways: BTreeMap<IpAddr, FormerWay>, links: BTreeMap<u32, LinkId>) {
+        self.former = ways;
+        self.links = links;
+        self.former.retain(|_, way| self.facts.interfaces.contains_key(&way.interface));
+        self.links.retain(|interface, _| self.facts.interfaces.contains_key(interface));
     }
 
     /// Asks again.
@@ -120,13 +142,16 @@ impl Network {
         }
     }
 
-    /// Takes in a neighbour on the way to a backend; whether that changed anything. One that is lost keeps its last address: a wrong address
-    /// costs no more than none, and a neighbour is lost for a moment whenever a link flaps.
+    /// Takes in a neighbour on the way to a backend; whether that changed anything. One that is lost keeps its last
+    /// address: a wrong address costs no more than none, and a neighbour is lost for a moment whenever a link flaps.
     pub fn learn(&mut self, neighbour: &net::Neighbour) -> bool {
-        let wanted =
-            self.routes.iter().any(|(backend, route)| route.next_hop(*backend) == neighbour.next_hop);
+        let leads_to = |backend: &IpAddr| {
+            self.routes.get(backend).is_some_and(|route| route.next_hop(*backend) == neighbour.next_hop)
+        };
+        let wanted = self.routes.keys().any(leads_to);
         match neighbour.mac.filter(|_| wanted) {
             Some(mac) if neighbour.state.is_usable() => {
+                self.former.retain(|backend, _| !leads_to(backend));
                 self.macs.insert(neighbour.next_hop, mac) != Some(mac)
             }
             _ => false,
@@ -135,8 +160,9 @@ impl Network {
 
     /// Gives a number to the interfaces that programs are on, and to those that lead to backends.
     pub fn assign_links(&mut self, attached: &[u32]) {
-        let wanted: BTreeSet<u32> =
-            attached.iter().copied().chain(self.routes.values().map(|route| route.interface)).collect();
+        let leading = self.routes.values().map(|route| route.interface);
+        let formerly = self.former.values().map(|way| way.interface);
+        let wanted: BTreeSet<u32> = attached.iter().copied().chain(leading).chain(formerly).collect();
         self.links.retain(|interface, _| wanted.contains(interface));
         for interface in wanted {
             if self.links.contains_key(&interface) {
@@ -163,9 +189,15 @@ impl Network {
 
     /// The route to a backend with the link and the next hop's address, as far as they are known.
     pub fn way_to(&self, backend: IpAddr) -> Option<(LinkId, Option<Mac>, Option<IpAddr>)> {
-        let route = self.routes.get(&backend)?;
+        let former = self.former.get(&backend);
+        let Some(route) = self.routes.get(&backend) else {
+            let former = former?;
+            return Some((*self.links.get(&former.interface)?, Some(former.mac), Some(former.source)));
+        };
         let link = *self.links.get(&route.interface)?;
-        Some((link, self.macs.get(&route.next_hop(backend)).copied(), route.source))
+        let mac = self.macs.get(&route.next_hop(backend)).copied();
+        let same_link = former.filter(|former| former.interface == route.interface);
+        Some((link, mac.or(same_link.map(|former| former.mac)), route.source))
     }
 
     /// The number of an interface, by its name.
@@ -181,5 +213,69 @@ fn checksum_flags(facts: &net::Interface, attachment: Attachment) -> u16 {
         Attachment::Generic => link_flags::CHECKSUM_PARTIAL,
         Attachment::Native if facts.kind.as_deref() == Some("veth") => link_flags::CHECKSUM_FINISH,
         Attachment::Native => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BACKEND: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 11));
+    const SOURCE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 10));
+    const FORMER: Mac = [2, 0, 0, 0, 0, 1];
+    /// The loopback, which every host has.
+    const INTERFACE: u32 = 1;
+
+    /// A network that remembers one backend, on a link that had the number 7.
+    async fn network(interface: u32) -> Network {
+        let mut network = Network::open().await.expect("netlink answers everybody");
+        let way = FormerWay { interface, mac: FORMER, source: SOURCE };
+        network.remember([(BACKEND, way)].into(), [(interface, 7)].into());
+        network.assign_links(&[]);
+        network
+    }
+
+    fn route(interface: u32) -> Route {
+        Route { interface, gateway: None, source: Some(SOURCE), local: false }
+    }
+
+    fn neighbour(mac: Mac) -> net::Neighbour {
+        let next_hop = NextHop { interface: INTERFACE, address: BACKEND };
+        let state = net::State::Reachable;
+        net::Neighbour { next_hop, state, mac: Some(mac), managed: true, ours: true, foreign: false }
+    }
+
+    #[tokio::test]
+    async fn what_a_former_agent_knew_holds_until_the_kernel_tells_better() {
+        let mut network = network(INTERFACE).await;
+        let former = Some((7, Some(FORMER), Some(SOURCE)));
+        assert_eq!(network.way_to(BACKEND), former, "no route is known yet");
+        network.routes.insert(BACKEND, route(INTERFACE));
+        assert_eq!(network.way_to(BACKEND), former, "no neighbour is known yet");
+        let mac = [2, 0, 0, 0, 0, 2];
+        assert!(network.learn(&neighbour(mac)), "that is news");
+        assert_eq!(network.way_to(BACKEND), Some((7, Some(mac), Some(SOURCE))), "the kernel knows better");
+        network.macs.clear();
+        assert_eq!(
+            network.way_to(BACKEND),
+            Some((7, None, Some(SOURCE))),
+            "what is outdated does not return"
+        );
+    }
+
+    #[tokio::test]
+    async fn another_link_makes_it_another_way() {
+        let mut network = network(INTERFACE).await;
+        network.routes.insert(BACKEND, route(INTERFACE + 1));
+        network.assign_links(&[]);
+        let way = network.way_to(BACKEND).expect("there is a route");
+        assert_eq!(way.1, None, "an address on another link says nothing");
+        assert_ne!(way.0, 7, "and its number is not this one's");
+    }
+
+    #[tokio::test]
+    async fn an_interface_that_is_gone_is_forgotten() {
+        let network = network(u32::MAX >> 1).await;
+        assert_eq!(network.way_to(BACKEND), None);
     }
 }

@@ -2,57 +2,57 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use super::Agent;
+use super::{Agent, machines::Probed};
 use crate::{
-    config::Probe,
-    health::{ProbeKind, ProbeResult, Target, TargetId},
+    config::Family,
+    health::{ProbeKind, ProbeResult, Target, TargetId, Transition},
 };
 
 impl Agent {
-    /// Makes the probes those of the configuration: one for each service that has one of its own, on each backend.
+    /// Makes the probes those of the configuration: one for each service that has one of its own, on each
+    /// backend, by each family that it has VIPs of.
     pub(super) fn schedule_probes(&mut self) {
         let config = self.state.config();
         let timing = config.probe;
         let mut targets = BTreeMap::new();
         self.targets.clear();
-        for (number, service) in config.services.iter().enumerate() {
-            if matches!(service.probe.value, Probe::Follow(_)) {
-                continue;
-            }
-            for (index, backend) in config.backends.iter().enumerate().filter(|(_, b)| service.takes(&b.name))
-            {
-                let Some(address) = backend.addresses.first() else { continue };
-                let id = self.state.id_of(index);
-                let target = TargetId((number as u64) << 16 | u64::from(id));
-                self.targets.insert(target, (service.name.clone(), id));
-                targets.insert(
-                    target,
-                    Target {
-                        address: SocketAddr::new(address.value, service.backend_port),
-                        source: None,
-                        kind: ProbeKind::Tcp,
-                        interval: timing.interval,
-                        timeout: timing.timeout,
-                    },
-                );
-            }
+        for wanted in self.state.probes() {
+            let target = Target {
+                address: SocketAddr::new(wanted.address, config.services[wanted.service].backend_port),
+                source: None,
+                kind: ProbeKind::Tcp,
+                interval: timing.interval,
+                timeout: timing.timeout,
+            };
+            targets.insert(wanted.target(), target);
+            self.targets.insert(wanted.target(), wanted.probed);
         }
         self.prober.replace(targets);
     }
 
     /// Takes in a result; a change of health is said and written to the tables.
     pub(super) fn probed(&mut self, target: TargetId, result: ProbeResult) {
-        let Some((service, id)) = self.targets.get(&target).cloned() else { return };
-        let Some(transition) = self.state.probed(&service, id, result) else { return };
-        let name =
-            self.state.ids().get(id).map_or_else(|| id.to_string(), |assignment| assignment.name.clone());
-        let words =
-            format!("{service} on {name}: {}, was {} ({})", transition.to, transition.from, transition.why);
-        if transition.to.takes_new_flows() {
+        let Some(probed) = self.targets.get(&target) else { return };
+        let Some(transition) = self.state.probed(probed, result) else { return };
+        let Transition { from, to, why, .. } = transition;
+        let words = format!("{}: {to}, was {from} ({why})", self.probed_words(probed));
+        if to.takes_new_flows() {
             log::info!("{words}");
         } else {
             log::warn!("{words}");
         }
         self.apply();
+    }
+
+    /// What is probed, as the operator knows it.
+    fn probed_words(&self, probed: &Probed) -> String {
+        let Probed { service, backend, family } = probed;
+        let Some(owner) = self.state.ids().get(*backend) else { return format!("{service} on {backend}") };
+        let both = owner.addresses.iter().any(|address| Family::of(*address) != *family);
+        if both {
+            format!("{service} on {} by {family}", owner.name)
+        } else {
+            format!("{service} on {}", owner.name)
+        }
     }
 }

@@ -9,16 +9,15 @@ use anyhow::Context as _;
 use tokio::sync::mpsc;
 
 use super::{
-    Agent, Options, apply::Applier, attaching, catalog::Catalog, clock, collector, network::Network,
-    settings, state::State,
+    Agent, Options, addresses::Addresses, apply::Applier, attaching, catalog::Catalog, clock, collector,
+    former::Former, network::Network, settings, state::State,
 };
 use crate::{
     config::{ClusterKey, Config, Family},
-    control::Server,
+    control::{Server, types::Status},
     health::{ProbeResult, Prober, TargetId},
     kernel::{self, DataPlane, PinDirectory, Sizes, batch::FlowTables},
     net,
-    tables::ids::BackendIds,
 };
 
 /// Sets everything up: tables filled, programs attached, socket bound. Nothing of a running agent is touched before the
@@ -34,9 +33,10 @@ pub async fn start(
     let pins = PinDirectory::open(&options.pin_dir)?;
     let server = Server::bind(&options.socket).await?;
 
-    let catalog = if options.discard_flows { None } else { Catalog::load(pins.path()) };
-    let ids = catalog.as_ref().map_or_else(BackendIds::default, |catalog| catalog.ids.clone());
-    let mut state = State::new(config, &host, ids, Agent::now())?;
+    let former = if options.discard_flows { Former::default() } else { Former::read(pins.path())? };
+    let health = former.health(clock::monotonic_ns());
+    network.remember(former.ways(), former.remains.links);
+    let mut state = State::new(config, &host, former.ids, &health, Agent::now())?;
     let sizes = sizes(&state);
     let (mut plane, notes) = DataPlane::load_pinned(sizes, &pins, options.discard_flows)?;
     let capacities = kernel::load::capacities(&pins, sizes)?;
@@ -55,6 +55,7 @@ pub async fn start(
     let (prober, results) = Prober::start();
     let applier = Applier::new(plane, key_words);
     state.keep_service_ids(applier.services());
+    let addresses = Addresses::of_former(applier.our_addresses());
     let mut agent = Agent {
         options,
         file,
@@ -70,7 +71,8 @@ pub async fn start(
         census,
         flow_tables,
         idle_waits: Vec::new(),
-        changed: Agent::now(),
+        changed: None,
+        addresses,
         crowded: BTreeMap::new(),
         started_unix_s: clock::unix_s(),
         started_ns: clock::monotonic_ns(),
@@ -79,19 +81,23 @@ pub async fn start(
         leaving: None,
         notes,
         listeners: Vec::new(),
-        catalog: None,
+        catalog: Catalog::default(),
     };
-    agent.begin(catalog.as_ref())?;
+    agent.begin(former.status.as_ref())?;
     agent.pins.keep();
     Ok((agent, server, results))
 }
 
 impl Agent {
     /// Fills the tables, then lets packets in.
-    fn begin(&mut self, former: Option<&Catalog>) -> anyhow::Result<()> {
+    fn begin(&mut self, former: Option<&Status>) -> anyhow::Result<()> {
         self.attached = attaching::plan(self, former);
         let attached: Vec<u32> = self.attached.keys().copied().collect();
         self.network.assign_links(&attached);
+        // An agent whose ids the next one could not know had better not begin.
+        self.catalog
+            .keep_ids(self.pins.path(), self.state.ids())
+            .with_context(|| format!("the backend ids cannot be pinned in {}", self.pins.path().display()))?;
         self.try_apply()?;
         self.beat();
         self.attach_all()?;

@@ -9,7 +9,10 @@ use std::{
 
 use lb_common::abi::{BackendId, Service as ServiceEntry, ServiceId};
 
-use super::network::Network;
+use super::{
+    machines::{self, FormerHealth, Machines, Probed, Wanted},
+    network::Network,
+};
 use crate::{
     config::{AdminState, Config, Family, HostFacts, Probe, Resolved, ServiceFrontend},
     health::{Health, Machine, ProbeResult, Thresholds, Transition, follow},
@@ -27,16 +30,14 @@ pub struct State {
     ids: BackendIds,
     /// The id of each backend of the configuration, by its position.
     id_of: Vec<BackendId>,
-    /// One machine for each service with a probe of its own and each of its backends.
-    machines: BTreeMap<(String, BackendId), Machine>,
+    /// What the probes tell.
+    machines: Machines,
     /// The number of each service in the choice tables, which stays while the service does.
     service_ids: BTreeMap<Socket, ServiceId>,
     /// The last members of each service that were healthy.
     last_good: BTreeMap<Socket, Vec<Member>>,
     /// Services of which no backend is healthy.
     fail_open: BTreeSet<String>,
-    /// Removed backends whose flows are to be reset.
-    cut: BTreeSet<BackendId>,
 }
 
 /// Why a configuration cannot be taken.
@@ -51,21 +52,26 @@ pub enum Refusal {
 }
 
 impl State {
-    /// The first state, on this host, with the ids of a former agent.
-    pub fn new(config: Config, host: &HostFacts, ids: BackendIds, now: Instant) -> Result<Self, Refusal> {
+    /// The first state, on this host, with the ids of a former agent and what it knew of the backends' health.
+    pub fn new(
+        config: Config,
+        host: &HostFacts,
+        ids: BackendIds,
+        former: &FormerHealth,
+        now: Instant,
+    ) -> Result<Self, Refusal> {
         let resolved = config.resolve(host)?;
         let mut state = Self {
             config,
             resolved,
             ids,
             id_of: Vec::new(),
-            machines: BTreeMap::new(),
+            machines: Machines::default(),
             service_ids: BTreeMap::new(),
             last_good: BTreeMap::new(),
             fail_open: BTreeSet::new(),
-            cut: BTreeSet::new(),
         };
-        state.settle(now)?;
+        state.settle(former, now)?;
         Ok(state)
     }
 
@@ -77,7 +83,7 @@ impl State {
             std::mem::replace(&mut self.resolved, resolved),
             self.ids.clone(),
         );
-        let settled = self.settle(now);
+        let settled = self.settle(&FormerHealth::new(), now);
         if settled.is_err() {
             (self.config, self.resolved, self.ids) = former;
         }
@@ -92,7 +98,7 @@ impl State {
     }
 
     /// Gives ids and machines to what is new, and takes them from what is gone.
-    fn settle(&mut self, now: Instant) -> Result<(), Refusal> {
+    fn settle(&mut self, former: &FormerHealth, now: Instant) -> Result<(), Refusal> {
         let mut id_of = Vec::with_capacity(self.config.backends.len());
         for backend in &self.config.backends {
             let addresses: Vec<IpAddr> = backend.addresses.iter().map(|address| address.value).collect();
@@ -100,33 +106,11 @@ impl State {
         }
         self.ids.bury_all_but(&id_of);
         self.id_of = id_of;
-        for id in &self.id_of {
-            self.cut.remove(id);
-        }
-        self.settle_machines(now);
-        self.settle_services();
-        Ok(())
-    }
-
-    fn settle_machines(&mut self, now: Instant) {
         let timing = self.config.probe;
         let thresholds = Thresholds { rise: timing.rise.into(), fall: timing.fall.into() };
-        let mut machines = BTreeMap::new();
-        for service in &self.config.services {
-            if matches!(service.probe.value, Probe::Follow(_)) {
-                continue;
-            }
-            for (backend, &id) in self.config.backends.iter().zip(&self.id_of) {
-                if !service.takes(&backend.name) {
-                    continue;
-                }
-                let key = (service.name.clone(), id);
-                let mut machine = self.machines.remove(&key).unwrap_or_else(|| Machine::new(thresholds, now));
-                machine.set_thresholds(thresholds);
-                machines.insert(key, machine);
-            }
-        }
-        self.machines = machines;
+        self.machines.settle(self.probes(), thresholds, former, now);
+        self.settle_services();
+        Ok(())
     }
 
     fn settle_services(&mut self) {
@@ -174,9 +158,9 @@ impl State {
         live.chain(self.ids.tombstones().flat_map(|gone| gone.addresses.iter().copied())).collect()
     }
 
-    /// Has the flows of a backend reset that is about to be removed.
+    /// Has the flows of a removed backend reset.
     pub fn cut(&mut self, id: BackendId) {
-        self.cut.insert(id);
+        self.ids.cut(id);
     }
 
     /// Gives back the ids of removed backends that no flow holds; whether there were any.
@@ -185,41 +169,36 @@ impl State {
             self.ids.tombstones().map(|gone| gone.id).filter(|id| !held.contains(id)).collect();
         for &id in &free {
             self.ids.release(id);
-            self.cut.remove(&id);
         }
         !free.is_empty()
     }
 
+    /// The probes that are to run.
+    pub fn probes(&self) -> Vec<Wanted> {
+        machines::wanted(&self.config, &self.resolved, &self.id_of)
+    }
+
     /// Takes in a probe's result.
-    pub fn probed(&mut self, service: &str, id: BackendId, result: ProbeResult) -> Option<Transition> {
-        self.machines.get_mut(&(service.to_owned(), id))?.apply(result)
+    pub fn probed(&mut self, probed: &Probed, result: ProbeResult) -> Option<Transition> {
+        self.machines.apply(probed, result)
     }
 
-    /// The machine of a service and a backend, if the service has a probe of its own.
-    pub fn machine(&self, service: &str, id: BackendId) -> Option<&Machine> {
-        self.machines.get(&(service.to_owned(), id))
+    /// The machine that tells the health of a backend on a frontend.
+    pub fn machine(&self, frontend: &ServiceFrontend, id: BackendId) -> Option<&Machine> {
+        self.machines.get(frontend, id)
     }
 
-    /// The health of a backend as a service sees it.
-    pub fn health(&self, service: usize, id: BackendId) -> Health {
-        let service = &self.config.services[service];
-        let own = |name: &str| self.machine(name, id).map_or(Health::Unverified, Machine::health);
-        match &service.probe.value {
-            Probe::Tcp => own(&service.name),
-            Probe::Follow(followed) => follow(None, own(followed)),
-        }
+    /// The health of a backend as a frontend sees it.
+    pub fn health(&self, frontend: &ServiceFrontend, id: BackendId) -> Health {
+        let told = self.machine(frontend, id).map_or(Health::Unverified, Machine::health);
+        if matches!(frontend.probe, Probe::Follow(_)) { follow(None, told) } else { told }
     }
 
     /// Whether a backend went down so lately that the others of its service may be about to follow it.
-    fn went_down_lately(&self, service: usize, id: BackendId) -> bool {
-        let service = &self.config.services[service];
-        let probed = match &service.probe.value {
-            Probe::Tcp => &service.name,
-            Probe::Follow(followed) => followed,
-        };
+    fn went_down_lately(&self, frontend: &ServiceFrontend, id: BackendId) -> bool {
         let timing = self.config.probe;
         let window = (timing.interval + timing.timeout) * u32::from(timing.fall) * 2;
-        self.machine(probed, id)
+        self.machine(frontend, id)
             .is_some_and(|machine| machine.health() == Health::Down && machine.since().elapsed() < window)
     }
 
@@ -248,10 +227,10 @@ impl State {
             let reset = backend.state == AdminState::Disabled;
             backend.addresses.iter().map(move |address| (id, address.value, reset))
         });
-        let gone = self.ids.tombstones().flat_map(|gone| {
-            let reset = self.cut.contains(&gone.id);
-            gone.addresses.iter().map(move |address| (gone.id, *address, reset))
-        });
+        let gone = self
+            .ids
+            .tombstones()
+            .flat_map(|gone| gone.addresses.iter().map(move |address| (gone.id, *address, gone.cut)));
         for (id, address, reset) in live.chain(gone) {
             let path = self.path_to(address, network, subnets);
             desired.our_addresses.extend(path.map(|path| path.snat_address));
@@ -304,14 +283,13 @@ impl State {
         let enabled: Vec<Member> = frontend.backends.iter().filter_map(member).collect();
         let healthy: Vec<Member> = enabled
             .iter()
-            .filter(|member| self.health(frontend.service, member.id).takes_new_flows())
+            .filter(|member| self.health(frontend, member.id).takes_new_flows())
             .copied()
             .collect();
         if !healthy.is_empty() {
             // Those that have just gone down may be the first of all: the balancer's own uplink, say.
-            let lately = |member: &&Member| {
-                enabled.contains(member) && self.went_down_lately(frontend.service, member.id)
-            };
+            let lately =
+                |member: &&Member| enabled.contains(member) && self.went_down_lately(frontend, member.id);
             let lost = self.last_good.get(&socket).into_iter().flatten().filter(lately);
             let good = healthy.iter().chain(lost).copied().collect();
             self.last_good.insert(socket, good);

@@ -9,9 +9,10 @@ use anyhow::Context as _;
 use lb_common::abi::ABI_VERSION;
 
 use crate::{
-    agent::{answers, catalog::Catalog, census::Census, clock, flows},
+    agent::{answers, catalog, census::Census, clock, flows},
     control::types::{Agent, Counters, Flow, FlowFilter, Status, Timestamp, XdpMode},
     kernel::{self, Tables, batch::FlowTables, load, pins},
+    tables::ids::{Assignment, BackendIds},
     view::{self, Style},
 };
 
@@ -19,7 +20,8 @@ use crate::{
 pub(super) struct Offline {
     directory: PathBuf,
     tables: Tables,
-    catalog: Option<Catalog>,
+    ids: Option<BackendIds>,
+    status: Option<Status>,
 }
 
 impl Offline {
@@ -51,16 +53,18 @@ impl Offline {
             ),
         }
         let tables = Tables::open(directory)?;
-        Ok(Self { directory: directory.into(), tables, catalog: Catalog::load(directory) })
+        // Whatever cannot be read is not known: figures, flows and counters are told all the same.
+        let ids = catalog::load_ids(directory).ok().flatten();
+        let status = catalog::load_status(directory).ok().flatten();
+        Ok(Self { directory: directory.into(), tables, ids, status })
     }
 
     /// The last state of everything, with the figures of now.
     pub(super) fn status(&self) -> anyhow::Result<Status> {
-        let catalog = self
-            .catalog
-            .as_ref()
-            .context("the pinned state has no names: start an agent with `xdplb run`")?;
-        let mut status = catalog.status.clone();
+        let mut status = self
+            .status
+            .clone()
+            .context("the pinned state tells no status: start an agent with `xdplb run`")?;
         status.agent = self.agent();
         status.ready = false;
         status.totals = answers::totals(&self.counters());
@@ -74,7 +78,7 @@ impl Offline {
         status.flow_table.used = census.flow_table_used;
         status.half_open_table.used = census.half_open_used;
         for backend in &mut status.backends {
-            let ids = catalog.ids.iter().filter(|assignment| assignment.name == backend.name);
+            let ids = self.assignments().filter(|assignment| assignment.name == backend.name);
             backend.flows = ids.filter_map(|assignment| census.flows.get(&assignment.id)).sum();
         }
         Ok(status)
@@ -98,9 +102,12 @@ impl Offline {
         answers::counters(&self.tables)
     }
 
+    fn assignments(&self) -> impl Iterator<Item = &Assignment> {
+        self.ids.iter().flat_map(BackendIds::iter)
+    }
+
     fn names(&self) -> flows::Names {
-        let ids = self.catalog.iter().flat_map(|catalog| catalog.ids.iter());
-        ids.map(|assignment| (assignment.id, assignment.name.clone())).collect()
+        self.assignments().map(|assignment| (assignment.id, assignment.name.clone())).collect()
     }
 
     /// The flows that match, in parts.
@@ -123,8 +130,8 @@ impl Offline {
 
     /// Refuses a name that no backend has.
     fn known(&self, filter: &FlowFilter) -> anyhow::Result<()> {
-        match (&filter.backend, &self.catalog) {
-            (Some(name), Some(catalog)) if !catalog.ids.iter().any(|known| known.name == *name) => {
+        match (&filter.backend, &self.ids) {
+            (Some(name), Some(ids)) if !ids.iter().any(|known| known.name == *name) => {
                 anyhow::bail!("{}", flows::unknown_words(name))
             }
             _ => Ok(()),

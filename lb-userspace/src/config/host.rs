@@ -77,7 +77,7 @@ pub struct Resolved {
 pub struct ServiceFrontend {
     /// Its position in [`Resolved::frontends`].
     pub id: u16,
-    /// The position of its service in [`Config::services`]: health is of a service and a backend.
+    /// The position of its service in [`Config::services`].
     pub service: usize,
     /// The service's name.
     pub name: String,

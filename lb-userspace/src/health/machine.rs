@@ -134,6 +134,12 @@ impl Machine {
         }
     }
 
+    /// Goes on where a former agent's machine was. One that took no new flows may have been down, so it has to prove
+    /// itself with `rise` answers.
+    pub fn resume(thresholds: Thresholds, health: Health, since: Instant) -> Self {
+        Self { health, recovering: !health.takes_new_flows(), ..Self::new(thresholds, since) }
+    }
+
     /// The present health.
     pub fn health(&self) -> Health {
         self.health

@@ -80,6 +80,26 @@ fn the_table_of_stories_holds() {
 }
 
 #[test]
+fn a_machine_goes_on_where_a_former_agents_was() {
+    use Health::{Down, NotReady, Up};
+    let start = Instant::now();
+    let stories: &[(Health, &[Outcome], &[Health])] = &[
+        (Down, &[UP, UP], &[Down, Up]),
+        (NotReady, &[UP, UP], &[NotReady, Up]),
+        (Up, &[REFUSED, REFUSED, REFUSED], &[Up, Up, Down]),
+    ];
+    for (former, outcomes, expected) in stories {
+        let mut machine = Machine::resume(Thresholds::default(), *former, start);
+        assert_eq!((machine.health(), machine.since()), (*former, start));
+        let after = outcomes.iter().map(|outcome| {
+            machine.apply(result(*outcome, start));
+            machine.health()
+        });
+        assert_eq!(&after.collect::<Vec<_>>(), expected, "{former} and then {outcomes:?}");
+    }
+}
+
+#[test]
 fn a_fall_names_its_first_failure() {
     let start = Instant::now();
     let mut machine = Machine::new(Thresholds { rise: 1, fall: 2 }, start);

@@ -2,7 +2,7 @@
 //!
 //! [`machine`] turns probe results into health and never touches a socket; [`probe`] asks one backend once;
 //! [`prober`] decides when which probe runs. Whoever owns the tables feeds what the prober sends into one
-//! [`machine::Machine`] for each service and backend.
+//! [`machine::Machine`] for each service, backend and address family.
 
 pub mod machine;
 pub mod outcome;

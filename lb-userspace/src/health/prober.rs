@@ -36,7 +36,7 @@ const LATE: Duration = Duration::from_millis(500);
 /// Results that may wait for their reader; a full channel holds the next probes back.
 const RESULTS: usize = 1024;
 
-/// One service on one backend, named by whoever owns the tables.
+/// One service on one address of a backend, named by whoever owns the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetId(pub u64);
 

@@ -78,7 +78,7 @@ impl DataPlane {
         if discard_flows {
             discard(pins)?;
         }
-        check_version(pins)?;
+        check_version(pins.path())?;
         let mut loader = EbpfLoader::new();
         let mut notes = Vec::new();
         let entries = sizes.entries();
@@ -164,13 +164,13 @@ pub fn pinned_version(directory: &Path) -> Option<u32> {
     versions.get(&0, 0).ok()
 }
 
-fn check_version(pins: &PinDirectory) -> Result<(), Error> {
-    match pinned_version(pins.path()) {
+/// Refuses pinned maps of another version.
+pub fn check_version(directory: &Path) -> Result<(), Error> {
+    let other = |found| Err(Error::OtherVersion { path: directory.into(), found, wanted: ABI_VERSION });
+    match pinned_version(directory) {
         Some(ABI_VERSION) => Ok(()),
-        Some(found) => Err(Error::OtherVersion { path: pins.path().into(), found, wanted: ABI_VERSION }),
-        None if pins.map("SETTINGS").exists() => {
-            Err(Error::OtherVersion { path: pins.path().into(), found: 0, wanted: ABI_VERSION })
-        }
+        Some(found) => other(found),
+        None if directory.join("SETTINGS").exists() => other(0),
         None => Ok(()),
     }
 }

@@ -6,9 +6,11 @@
 pub mod attach;
 pub mod batch;
 pub mod collect;
+pub mod document;
 pub mod error;
 pub mod load;
 pub mod pins;
+pub mod remains;
 pub mod syscall;
 pub mod tables;
 

@@ -15,8 +15,12 @@ use super::Error;
 
 /// The pin of the map that holds the ABI version.
 pub const ABI: &str = "abi";
-/// The pin of what the tables do not say: names, and the last state of everything.
-pub const CATALOG: &str = "catalog";
+/// The pin of the names behind the backend ids.
+pub const IDS: &str = "ids";
+/// The pin of the last state of everything.
+pub const STATUS: &str = "status";
+/// What a [document](super::document) is called besides, until it takes the place of the former one.
+pub(super) const FRESH_SUFFIX: &str = "-new";
 
 /// The magic number of bpffs (`include/uapi/linux/magic.h`).
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
@@ -150,7 +154,8 @@ pub fn own_pins(directory: &Path) -> io::Result<Vec<PathBuf>> {
 /// Whether a pin is called as ours are: maps in capitals.
 fn is_own_name(name: &str) -> bool {
     let is_map = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
-    is_map || name == ABI || name == CATALOG || name.starts_with(LINK_PREFIX)
+    let document = name.strip_suffix(FRESH_SUFFIX).unwrap_or(name);
+    is_map || name == ABI || [IDS, STATUS].contains(&document) || name.starts_with(LINK_PREFIX)
 }
 
 /// Mounts bpffs where the directory would not lie on one.

@@ -110,6 +110,14 @@ where
     T::try_from(source.map(name)?).map_err(|error| Error::map(name, &error))
 }
 
+/// One map of a pin directory; `None` where it is not pinned.
+pub(super) fn pinned<T>(mut directory: &Path, name: &'static str) -> Result<Option<T>, Error>
+where
+    T: TryFrom<Map, Error = aya::maps::MapError>,
+{
+    if directory.join(name).exists() { typed(&mut directory, name).map(Some) } else { Ok(None) }
+}
+
 impl Tables {
     /// The maps of a loaded object.
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, Error> {

@@ -33,6 +33,9 @@ pub struct Assignment {
     pub addresses: Vec<IpAddr>,
     /// It is removed, but flows may still hold the id.
     pub tombstone: bool,
+    /// It is removed, and the flows that hold the id are to be reset.
+    #[serde(default)]
+    pub cut: bool,
 }
 
 /// All ids that are not free. Serialised as the list of its assignments, and checked when it is restored from one.
@@ -61,7 +64,7 @@ pub struct OutOfIds {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
     /// An id that no array has a place for.
-    #[error("cannot restore the backend ids: {name} has the id {id}, which is not in 1..{END}; {REMEDY}")]
+    #[error("{name} has the id {id}, which is not in 1..{END}")]
     OutOfRange {
         /// The id.
         id: BackendId,
@@ -69,7 +72,7 @@ pub enum RestoreError {
         name: String,
     },
     /// One id, two backends.
-    #[error("cannot restore the backend ids: {first} and {second} both have the id {id}; {REMEDY}")]
+    #[error("{first} and {second} both have the id {id}")]
     SharedId {
         /// The id.
         id: BackendId,
@@ -79,7 +82,7 @@ pub enum RestoreError {
         second: String,
     },
     /// One backend, two ids.
-    #[error("cannot restore the backend ids: {name} has the ids {first} and {second}; {REMEDY}")]
+    #[error("{name} has the ids {first} and {second}")]
     SharedBackend {
         /// The backend.
         name: String,
@@ -90,20 +93,18 @@ pub enum RestoreError {
     },
 }
 
-/// What to do about a saved list that is wrong.
-const REMEDY: &str = "start afresh with `xdplb detach`, which ends the connections";
-
 impl BackendIds {
     /// The id of a backend: the one that it has or had, else a free one.
     pub fn acquire(&mut self, name: &str, addresses: &[IpAddr]) -> Result<BackendId, OutOfIds> {
         let addresses = normalised(addresses);
         if let Some(assignment) = self.find_mut(name, &addresses) {
-            assignment.tombstone = false;
+            (assignment.tombstone, assignment.cut) = (false, false);
             return Ok(assignment.id);
         }
         let tombstones = self.tombstones().count();
         let id = self.free().ok_or_else(|| OutOfIds { name: name.to_owned(), tombstones })?;
-        self.assignments.insert(id, Assignment { id, name: name.to_owned(), addresses, tombstone: false });
+        let assignment = Assignment { id, name: name.to_owned(), addresses, tombstone: false, cut: false };
+        self.assignments.insert(id, assignment);
         self.last = id;
         Ok(id)
     }
@@ -116,6 +117,13 @@ impl BackendIds {
             assignment.id
         };
         self.assignments.values_mut().filter(gone).map(bury).collect()
+    }
+
+    /// Has the flows of a tombstone reset. A backend that lives has other ways to that.
+    pub fn cut(&mut self, id: BackendId) {
+        if let Some(assignment) = self.assignments.get_mut(&id) {
+            assignment.cut = assignment.tombstone;
+        }
     }
 
     /// Frees the id of a tombstone, when no flow holds it any more. The id of a backend that lives is not freed.
@@ -155,7 +163,7 @@ impl TryFrom<Vec<Assignment>> for BackendIds {
 
     fn try_from(saved: Vec<Assignment>) -> Result<Self, RestoreError> {
         let mut ids = Self::default();
-        for Assignment { id, name, addresses, tombstone } in saved {
+        for Assignment { id, name, addresses, tombstone, cut } in saved {
             let addresses = normalised(&addresses);
             if !(1..END).contains(&id) {
                 return Err(RestoreError::OutOfRange { id, name });
@@ -167,7 +175,7 @@ impl TryFrom<Vec<Assignment>> for BackendIds {
                 return Err(RestoreError::SharedBackend { name, first: first.id, second: id });
             }
             ids.last = ids.last.max(id);
-            ids.assignments.insert(id, Assignment { id, name, addresses, tombstone });
+            ids.assignments.insert(id, Assignment { id, name, addresses, tombstone, cut });
         }
         Ok(ids)
     }

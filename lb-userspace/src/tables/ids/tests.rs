@@ -15,7 +15,13 @@ fn acquire(ids: &mut BackendIds, name: &str, last_byte: u8) -> BackendId {
 }
 
 fn saved(id: BackendId, name: &str, last_byte: u8) -> Assignment {
-    Assignment { id, name: name.to_owned(), addresses: vec![address(last_byte)], tombstone: false }
+    Assignment {
+        id,
+        name: name.to_owned(),
+        addresses: vec![address(last_byte)],
+        tombstone: false,
+        cut: false,
+    }
 }
 
 fn full() -> BackendIds {
@@ -65,6 +71,30 @@ fn only_the_id_of_a_tombstone_is_released() {
     ids.bury_all_but(&[]);
     assert_eq!(ids.release(one).map(|released| released.name).as_deref(), Some("one"));
     assert_eq!(ids.release(one), None, "it is free already");
+}
+
+#[test]
+fn only_a_tombstone_is_cut_and_one_that_returns_is_whole() {
+    let mut ids = BackendIds::default();
+    let one = acquire(&mut ids, "one", 1);
+    let is_cut = |ids: &BackendIds| ids.get(one).is_some_and(|assignment| assignment.cut);
+    ids.cut(one);
+    assert!(!is_cut(&ids), "it lives");
+    ids.bury_all_but(&[]);
+    ids.cut(one);
+    assert!(is_cut(&ids), "it is removed");
+    let saved = serde_json::to_string(&ids).expect("ids can be saved");
+    let restored: BackendIds = serde_json::from_str(&saved).expect("what was saved can be restored");
+    assert!(is_cut(&restored), "the next agent knows");
+    acquire(&mut ids, "one", 1);
+    assert!(!is_cut(&ids), "it lives again, and so do its flows");
+}
+
+#[test]
+fn ids_of_an_agent_that_did_not_remember_cuts_are_read() {
+    let saved = r#"[{"id": 7, "name": "one", "addresses": ["10.0.0.1"], "tombstone": true}]"#;
+    let ids: BackendIds = serde_json::from_str(saved).expect("the older form can be restored");
+    assert!(ids.get(7).is_some_and(|assignment| assignment.tombstone && !assignment.cut));
 }
 
 #[test]

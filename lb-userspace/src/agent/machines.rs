@@ -1,0 +1,120 @@
+//! Which backend is probed for which service by which family, and the machine of each.
+//!
+//! A backend with addresses of both families is two to its clients: one family may answer while the other does not. So
+//! each has a machine of its own, and each VIP sees those of its family. Pure.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Instant,
+};
+
+use lb_common::abi::BackendId;
+
+use crate::{
+    config::{Config, Family, Probe, Resolved, ServiceFrontend},
+    health::{Health, Machine, ProbeResult, TargetId, Thresholds, Transition},
+};
+
+/// What a machine is of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Probed {
+    /// The service with the probe.
+    pub service: String,
+    /// The backend.
+    pub backend: BackendId,
+    /// By which of its addresses.
+    pub family: Family,
+}
+
+/// A probe that the configuration wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// What it is of.
+    pub probed: Probed,
+    /// The position of its service in the configuration.
+    pub service: usize,
+    /// The backend's address.
+    pub address: IpAddr,
+}
+
+/// What a former agent knew of a service on a backend's address: the health, and since when.
+pub type FormerHealth = BTreeMap<(String, IpAddr), (Health, Instant)>;
+
+/// The service whose probe tells the health of a frontend's backends: its own, or the one that it follows.
+pub fn probed_by(frontend: &ServiceFrontend) -> &str {
+    if let Probe::Follow(followed) = &frontend.probe { followed } else { &frontend.name }
+}
+
+/// What is to be probed: each backend of every service with a probe of its own, by the families of the VIPs that are
+/// told by it.
+pub fn wanted(config: &Config, resolved: &Resolved, id_of: &[BackendId]) -> Vec<Wanted> {
+    let told: BTreeSet<(&str, Family)> =
+        resolved.frontends.iter().map(|frontend| (probed_by(frontend), Family::of(frontend.vip))).collect();
+    let mut wanted = Vec::new();
+    for (position, service) in config.services.iter().enumerate() {
+        let families = Family::BOTH.into_iter().filter(|family| told.contains(&(&service.name, *family)));
+        for family in families.filter(|_| !matches!(service.probe.value, Probe::Follow(_))) {
+            for (backend, &id) in config.backends.iter().zip(id_of) {
+                let address = backend.address(family).filter(|_| service.takes(&backend.name));
+                let probed = Probed { service: service.name.clone(), backend: id, family };
+                wanted.extend(address.map(|address| Wanted { probed, service: position, address }));
+            }
+        }
+    }
+    wanted
+}
+
+impl Wanted {
+    /// The number of the probe: no other has it.
+    pub fn target(&self) -> TargetId {
+        let family = match self.probed.family {
+            Family::V4 => 0,
+            Family::V6 => 1,
+        };
+        let service = self.service as u64;
+        TargetId((service << 1 | family) << BackendId::BITS | u64::from(self.probed.backend))
+    }
+}
+
+/// The machines.
+#[derive(Debug, Default)]
+pub struct Machines(BTreeMap<Probed, Machine>);
+
+impl Machines {
+    /// Makes the machines those that are wanted. What was there goes on, what a former agent knew is taken up, and
+    /// what is new is unverified.
+    pub fn settle(
+        &mut self,
+        wanted: Vec<Wanted>,
+        thresholds: Thresholds,
+        former: &FormerHealth,
+        now: Instant,
+    ) {
+        let mut present = std::mem::take(&mut self.0);
+        for Wanted { probed, address, .. } in wanted {
+            let known = former.get(&(probed.service.clone(), address));
+            let born = || match known {
+                Some((health, since)) => Machine::resume(thresholds, *health, *since),
+                None => Machine::new(thresholds, now),
+            };
+            let mut machine = present.remove(&probed).unwrap_or_else(born);
+            machine.set_thresholds(thresholds);
+            self.0.insert(probed, machine);
+        }
+    }
+
+    /// The machine that tells a frontend of a backend.
+    pub fn get(&self, frontend: &ServiceFrontend, backend: BackendId) -> Option<&Machine> {
+        let service = probed_by(frontend).to_owned();
+        self.0.get(&Probed { service, backend, family: Family::of(frontend.vip) })
+    }
+
+    /// Takes in a probe's result.
+    pub fn apply(&mut self, probed: &Probed, result: ProbeResult) -> Option<Transition> {
+        self.0.get_mut(probed)?.apply(result)
+    }
+}
+
+#[cfg(test)]
+mod tests;

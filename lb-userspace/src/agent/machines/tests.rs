@@ -1,0 +1,120 @@
+//! What is probed, and whose health a VIP sees.
+
+use std::path::Path;
+
+use super::*;
+use crate::{
+    config::{HostFacts, InterfaceFacts, Overrides},
+    health::{FailureReason, Outcome},
+};
+
+const BACKENDS: &str = r#"
+[[backends]]
+name = "c1"
+addresses = ["10.0.0.11", "fd00::11"]
+
+[[backends]]
+name = "c2"
+addresses = ["10.0.0.12", "fd00::12"]
+"#;
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+/// A configuration with these VIPs and further tables, on a host with one interface.
+fn resolved(vips: &str, tables: &str) -> (Config, Resolved) {
+    let text = format!("interfaces = [\"eth0\"]\nvips = [{vips}]\n{BACKENDS}\n{tables}");
+    let config = Config::parse(Path::new("xdplb.toml"), &text, &Overrides::default());
+    let config = config.unwrap_or_else(|error| panic!("{error}"));
+    let eth0 = InterfaceFacts {
+        name: "eth0".into(),
+        index: 2,
+        mac: [2, 0, 0, 0, 0, 1],
+        driver: None,
+        mtu: 1500,
+        up: true,
+        addresses: vec![(ip("10.0.0.10"), 24), (ip("fd00::10"), 64)],
+    };
+    let resolved = config.resolve(&HostFacts { interfaces: vec![eth0] });
+    let resolved = resolved.unwrap_or_else(|error| panic!("{error}"));
+    (config, resolved)
+}
+
+/// What is probed, in words.
+fn probes(vips: &str, tables: &str) -> Vec<String> {
+    let (config, resolved) = resolved(vips, tables);
+    let wanted = wanted(&config, &resolved, &[1, 2]);
+    wanted.iter().map(|wanted| format!("{} {}", wanted.probed.service, wanted.address)).collect()
+}
+
+#[test]
+fn both_families_are_probed_and_no_probe_has_the_number_of_another() {
+    let (config, resolved) = resolved(r#""10.0.0.10", "fd00::10""#, "");
+    let wanted = wanted(&config, &resolved, &[1, 4095]);
+    assert_eq!(wanted.len(), 3 * 2 * 2, "three services, two backends, two families: {wanted:?}");
+    let numbers: BTreeSet<TargetId> = wanted.iter().map(Wanted::target).collect();
+    assert_eq!(numbers.len(), wanted.len(), "each has a number of its own: {numbers:?}");
+    assert!(wanted.iter().all(|wanted| Family::of(wanted.address) == wanted.probed.family));
+}
+
+#[test]
+fn a_family_without_a_vip_is_not_probed() {
+    let api = "[[services]]\nname = \"api\"\nport = 6443\n";
+    assert_eq!(probes(r#""10.0.0.10""#, api), ["api 10.0.0.11", "api 10.0.0.12"]);
+    assert_eq!(probes(r#""fd00::10""#, api), ["api fd00::11", "api fd00::12"]);
+}
+
+#[test]
+fn who_is_followed_is_probed_by_the_families_of_the_follower_too() {
+    let services = r#"
+[[services]]
+name = "api"
+port = 6443
+vips = ["10.0.0.10"]
+backends = ["c1"]
+
+[[services]]
+name = "admin"
+port = 8133
+probe = "follow:api"
+vips = ["fd00::10"]
+backends = ["c1"]
+"#;
+    assert_eq!(probes(r#""10.0.0.10""#, services), ["api 10.0.0.11", "api fd00::11"]);
+}
+
+#[test]
+fn a_vip_sees_the_health_of_its_own_family() {
+    let (config, resolved) = resolved(r#""10.0.0.10", "fd00::10""#, "");
+    let (mut machines, now) = (Machines::default(), Instant::now());
+    let wanted = wanted(&config, &resolved, &[1, 2]);
+    machines.settle(wanted, Thresholds::default(), &FormerHealth::new(), now);
+    let refused = Outcome::Failed(FailureReason::Refused);
+    for (family, outcome) in [(Family::V4, Outcome::Up), (Family::V6, refused)] {
+        let probed = Probed { service: "kubernetes-api".into(), backend: 2, family };
+        machines.apply(&probed, ProbeResult { outcome, begun: now, at: now });
+    }
+    let seen = |name: &str, backend: BackendId| -> Vec<Option<Health>> {
+        let frontends = resolved.frontends.iter().filter(|frontend| frontend.name == name);
+        frontends.map(|frontend| machines.get(frontend, backend).map(Machine::health)).collect()
+    };
+    let (up, down, unverified) = (Some(Health::Up), Some(Health::Down), Some(Health::Unverified));
+    assert_eq!(seen("kubernetes-api", 2), [up, down]);
+    assert_eq!(seen("konnectivity-server", 2), [up, down], "it follows by family too");
+    assert_eq!(seen("kubernetes-api", 1), [unverified, unverified]);
+    assert_eq!(seen("controller-join", 2), [unverified, unverified]);
+}
+
+#[test]
+fn what_a_former_agent_knew_is_of_one_service_and_one_address() {
+    let (config, resolved) = resolved(r#""10.0.0.10", "fd00::10""#, "");
+    let (mut machines, now) = (Machines::default(), Instant::now());
+    let known = ("kubernetes-api".to_owned(), ip("fd00::11"));
+    let former = FormerHealth::from([(known, (Health::Down, now))]);
+    machines.settle(wanted(&config, &resolved, &[1, 2]), Thresholds::default(), &former, now);
+    let down: Vec<&Probed> =
+        machines.0.iter().filter(|(_, machine)| machine.health() == Health::Down).map(|(it, _)| it).collect();
+    let expected = Probed { service: "kubernetes-api".into(), backend: 1, family: Family::V6 };
+    assert_eq!(down, [&expected], "and all others are unverified");
+}
