@@ -1,4 +1,5 @@
-//! The XDP programs of xdplb: `xdplb`, which forwards, and `collect`, which the agent runs to delete flows that are over.
+//! The XDP programs of xdplb: `xdplb`, which forwards, and `collect`, which user space runs to delete flows that are over
+//! and to reset those that an operator names.
 //!
 //! The way of a packet through `xdplb` is in `forward`; one file a step. Nothing here writes to a packet that is not
 //! ours: every step returns an `Outcome`, and the one match below turns it into an XDP action.
@@ -74,8 +75,8 @@ mod programs {
         }
     }
 
-    /// Deletes the pairs that the agent names, if they are really over; run by `BPF_PROG_TEST_RUN`, never attached.
-    /// Returns how many it deleted.
+    /// Deletes the pairs that user space names, if they are really over, or marks them to be reset; run by
+    /// `BPF_PROG_TEST_RUN`, never attached. Returns how many it deleted or marked.
     #[xdp]
     pub fn collect(ctx: XdpContext) -> u32 {
         collect::request(&ctx)

@@ -59,6 +59,11 @@ fn everything_that_shows_something_still_does() -> Result<()> {
     assert!(told.contains("reset with the next packet"), "{told}");
     let broken = hold.wait_broken(usize::try_from(by["c1"])?, PATIENCE)?;
     assert!(broken.iter().all(|one| one.backend == "c1"), "and no others: {broken:?}");
+    // It is the kernel that resets, by the program that the agent has left.
+    std::fs::remove_file(setting.pins().join("collect"))?;
+    let reply = setting.agent.try_xdplb(&["flows", "reset", "--backend", "c2"])?;
+    assert_eq!(reply.status.code(), Some(1), "there is nothing to reset with: {reply:?}");
+    assert!(reply.stderr.contains("no program to reset flows with: start one with"), "{reply:?}");
 
     setting.agent.start_again()?;
     setting.agent.xdplb(&["ready"])?;

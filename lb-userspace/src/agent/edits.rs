@@ -37,7 +37,7 @@ impl Agent {
             Command::BackendWeight(request, reply) => drop(reply.send(self.set_weight(request).await)),
             Command::BackendIdle(backend, reply) => self.wait_for_idle(backend, reply),
             Command::Flows(filter, reply) => drop(reply.send(self.flows(filter))),
-            Command::FlowsReset(filter, reply) => drop(reply.send(self.reset_flows(&filter))),
+            Command::FlowsReset(filter, reply) => self.reset_flows(filter, reply),
             Command::Events(_, reply) => {
                 let words = "this version keeps no events yet; the agent's log has them";
                 drop(reply.send(Err(ApiError::not_found(words))));

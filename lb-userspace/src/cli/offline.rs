@@ -11,7 +11,7 @@ use lb_common::abi::ABI_VERSION;
 use crate::{
     agent::{answers, catalog::Catalog, census::Census, clock, flows},
     control::types::{Agent, Counters, Flow, FlowFilter, Status, Timestamp, XdpMode},
-    kernel::{self, Tables, batch::FlowTables, load, pins},
+    kernel::{self, Tables, batch::FlowTables, collect::Collector, load, pins},
     view::{self, Style},
 };
 
@@ -118,7 +118,10 @@ impl Offline {
     pub(super) fn reset_flows(&self, filter: &FlowFilter) -> anyhow::Result<String> {
         self.known(filter)?;
         let tables = FlowTables::open(&self.directory)?;
-        Ok(flows::reset_words(flows::reset(&tables, &self.names(), filter)?))
+        let mut collector = Collector::open(&self.directory).context(
+            "the agent that is gone has left no program to reset flows with: start one with `xdplb run`",
+        )?;
+        Ok(flows::reset_words(flows::reset(&tables, &mut collector, &self.names(), filter)?))
     }
 
     /// Refuses a name that no backend has.

@@ -66,11 +66,6 @@ impl FlowTables {
         // SAFETY: the buffer is as long as the type, which is valid for every bit pattern.
         Some(unsafe { value.as_ptr().cast::<Flow<A>>().read_unaligned() })
     }
-
-    /// Overwrites one entry that is still there: one that was deleted meanwhile does not come back.
-    pub fn set<A: WalkFamily>(&self, tier: Tier, key: &FlowKey<A>, flow: &Flow<A>) -> io::Result<()> {
-        syscall::update(A::table(self, tier), bytes_of(key), bytes_of(flow), syscall::Missing::Refuse)
-    }
 }
 
 /// The bytes of a type of the ABI.

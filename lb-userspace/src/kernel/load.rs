@@ -1,7 +1,7 @@
 //! The programs and their maps, loaded once for an agent or for a test.
 
 use std::{
-    io,
+    fs, io,
     os::fd::{AsFd, OwnedFd},
     path::Path,
 };
@@ -13,7 +13,7 @@ use aya::{
 };
 use lb_common::{abi::ABI_VERSION, limits::ENTRIES_PER_CONNECTION};
 
-use super::{Error, PinDirectory, Tables, pins, tables};
+use super::{Error, PinDirectory, Tables, pins, syscall, tables};
 
 /// The compiled programs.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/xdplb-ebpf"));
@@ -98,8 +98,9 @@ impl DataPlane {
         for name in tables::PINNED {
             loader.map_pin_path(name, pins.map(name));
         }
-        let plane = Self::finish(loader.load(OBJECT).map_err(Error::load)?)?;
+        let mut plane = Self::finish(loader.load(OBJECT).map_err(Error::load)?)?;
         write_version(pins)?;
+        plane.pin_collector(pins)?;
         Ok((plane, notes))
     }
 
@@ -109,6 +110,20 @@ impl DataPlane {
             program(&mut ebpf, name)?.load().map_err(|error| Error::program(name, &error))?;
         }
         Ok(Self { ebpf, tables })
+    }
+
+    /// Pins the program `collect` in the place of a former agent's.
+    fn pin_collector(&mut self, pins: &PinDirectory) -> Result<(), Error> {
+        let path = pins.map(pins::COLLECT);
+        let fail = |error: io::Error| Error::Pins {
+            path: path.clone(),
+            reason: format!("it cannot be pinned: {error}"),
+        };
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
+            _ => {}
+        }
+        syscall::pin(self.collector_descriptor()?.as_fd(), &path).map_err(fail)
     }
 
     /// The program that forwards.
@@ -196,7 +211,7 @@ fn keep_or_drop(pins: &PinDirectory, name: &'static str, wanted: u32) -> Result<
         return Ok(None);
     }
     if tables::is_empty(&path).map_err(|error| Error::map_call(name, &error))? {
-        std::fs::remove_file(&path).map_err(|error| Error::map_call(name, &error))?;
+        fs::remove_file(&path).map_err(|error| Error::map_call(name, &error))?;
         return Ok(None);
     }
     Ok(Some(found))

@@ -17,6 +17,8 @@ use super::Error;
 pub const ABI: &str = "abi";
 /// The pin of what the tables do not say: names, and the last state of everything.
 pub const CATALOG: &str = "catalog";
+/// The pin of the program `collect`, by which flows are reset when no agent runs.
+pub const COLLECT: &str = "collect";
 
 /// The magic number of bpffs (`include/uapi/linux/magic.h`).
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
@@ -150,7 +152,7 @@ pub fn own_pins(directory: &Path) -> io::Result<Vec<PathBuf>> {
 /// Whether a pin is called as ours are: maps in capitals.
 fn is_own_name(name: &str) -> bool {
     let is_map = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
-    is_map || name == ABI || name == CATALOG || name.starts_with(LINK_PREFIX)
+    is_map || [ABI, CATALOG, COLLECT].contains(&name) || name.starts_with(LINK_PREFIX)
 }
 
 /// Mounts bpffs where the directory would not lie on one.

@@ -13,6 +13,7 @@ mod handshake;
 mod headers;
 mod local_socket;
 mod malformed;
+mod operator;
 mod ports;
 mod property;
 mod refusals;
