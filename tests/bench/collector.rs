@@ -44,7 +44,7 @@ pub fn measure(flows: u32) -> anyhow::Result<()> {
 
 fn measure_in(pins: &PinDirectory, flows: u32) -> anyhow::Result<()> {
     let sizes = Sizes { flow_table: flows, half_open_table: 32_768, ipv4: true, ipv6: false };
-    let (mut plane, _) = DataPlane::load_pinned(sizes, pins, false)?;
+    let (mut plane, _) = DataPlane::load_pinned(sizes, pins)?;
     let settings = settings();
     plane.tables.settings.set(0, settings, 0)?;
     plane.tables.v4.backends.set(1, backend(), 0)?;

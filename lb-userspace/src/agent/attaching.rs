@@ -76,11 +76,12 @@ impl Agent {
     }
 
     fn attach_one(&mut self, index: u32) -> Result<(), kernel::Error> {
-        let Attached { name, how, pinned, .. } = self.attached[&index].clone();
-        let same = pinned.is_none_or(|old| old == how);
-        let mut attempt =
-            kernel::attach(self.applier.plane().forwarder()?, &self.pins, (&name, index), how, same);
-        let mut how = how;
+        let Attached { name, mut how, pinned, .. } = self.attached[&index].clone();
+        let program = self.applier.plane().forwarder()?;
+        let mut attempt = match pinned {
+            Some(old) if old != how => kernel::attach_anew(program, &self.pins, (&name, index), how),
+            _ => kernel::attach(program, &self.pins, (&name, index), how),
+        };
         if let Err(error) = &attempt
             && how == Attachment::Native
             && self.state.config().xdp_mode == XdpMode::Auto
@@ -90,8 +91,8 @@ impl Agent {
                 "{name}: the driver {driver} takes no native XDP ({error}); generic XDP is used, which is slower"
             );
             how = Attachment::Generic;
-            attempt =
-                kernel::attach(self.applier.plane().forwarder()?, &self.pins, (&name, index), how, false);
+            let program = self.applier.plane().forwarder()?;
+            attempt = kernel::attach_anew(program, &self.pins, (&name, index), how);
         }
         attempt?;
         let reason = match net::xdp_advice(Some(&self.driver_of(index))) {

@@ -194,8 +194,7 @@ impl Agent {
             log::info!("{service}: a backend is healthy again");
         }
         let links = self.network.link_entries(&attachments);
-        let unfinished = links.values().any(|link| link.flags != 0);
-        let settings = settings::settings(self.state.config(), self.key, unfinished);
+        let settings = settings::settings(self.state.config(), self.key, settings::switches(&links));
         // First the names: an id that flows hold must not be one that the next agent does not know.
         self.save_catalog();
         self.applier.apply(&desired, &links, &settings)?;

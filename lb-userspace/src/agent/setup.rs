@@ -38,7 +38,10 @@ pub async fn start(
     let ids = catalog.as_ref().map_or_else(BackendIds::default, |catalog| catalog.ids.clone());
     let mut state = State::new(config, &host, ids, Agent::now())?;
     let sizes = sizes(&state);
-    let (mut plane, notes) = DataPlane::load_pinned(sizes, &pins, options.discard_flows)?;
+    if options.discard_flows {
+        kernel::load::discard(&pins)?;
+    }
+    let (mut plane, notes) = DataPlane::load_pinned(sizes, &pins)?;
     let capacities = kernel::load::capacities(&pins, sizes)?;
     let prepared = net::prepare_fib()?;
     for sysctl in prepared.changed() {
@@ -49,7 +52,7 @@ pub async fn start(
     let collector_program = plane.collector_descriptor()?;
     let key_words = key.or_else(|| pinned_key(&plane)).map_or_else(random_key, Ok)?;
     let (collector, messages) = std_mpsc::channel();
-    let first_settings = settings::settings(state.config(), key_words, false);
+    let first_settings = settings::settings(state.config(), key_words, 0);
     let census = collector::start(pins.path().into(), collector_program, first_settings, messages)?;
     let flow_tables = Arc::new(FlowTables::open(pins.path()).context("the flow tables cannot be opened")?);
     let (prober, results) = Prober::start();

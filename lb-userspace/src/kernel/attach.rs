@@ -28,8 +28,8 @@ impl Attachment {
     }
 }
 
-/// Attaches the program to an interface and pins the link; where a link of the same kind is pinned already, only the
-/// program in it is replaced, and not a packet is lost.
+/// Attaches the program to an interface; where a link to it is pinned already, only the program in that is replaced,
+/// and not a packet is lost.
 ///
 /// # Errors
 ///
@@ -39,15 +39,32 @@ pub fn attach(
     pins: &PinDirectory,
     (interface, index): (&str, u32),
     attachment: Attachment,
-    replace: bool,
 ) -> Result<(), Error> {
     let path = pins.link(interface);
-    if path.exists() {
-        if replace && pinned_interface(&path).is_ok_and(|found| found == index) {
-            return take_over(program, interface, &path);
+    if path.exists() && pinned_interface(&path).is_ok_and(|found| found == index) {
+        return take_over(program, interface, &path);
+    }
+    attach_anew(program, pins, (interface, index), attachment)
+}
+
+/// Attaches the program to an interface and pins the link, which takes the place of one that is pinned: that has the
+/// program on another interface, or in another way.
+///
+/// # Errors
+///
+/// [`Error::Attach`], with the kernel's reason.
+pub fn attach_anew(
+    program: &mut Xdp,
+    pins: &PinDirectory,
+    (interface, index): (&str, u32),
+    attachment: Attachment,
+) -> Result<(), Error> {
+    let path = pins.link(interface);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Error::attach(interface, format!("the old link stays: {error}")));
         }
-        fs::remove_file(&path)
-            .map_err(|error| Error::attach(interface, format!("the old link stays: {error}")))?;
+        _ => {}
     }
     let id =
         program.attach_to_if_index(index, attachment.mode()).map_err(|error| refusal(interface, &error))?;

@@ -69,15 +69,8 @@ impl DataPlane {
     ///
     /// # Errors
     ///
-    /// [`Error::OtherVersion`] where the pinned maps are of another version and `discard_flows` is not set.
-    pub fn load_pinned(
-        sizes: Sizes,
-        pins: &PinDirectory,
-        discard_flows: bool,
-    ) -> Result<(Self, Vec<String>), Error> {
-        if discard_flows {
-            discard(pins)?;
-        }
+    /// [`Error::OtherVersion`] where the pinned maps are of another version: [`discard`] them first, or leave them.
+    pub fn load_pinned(sizes: Sizes, pins: &PinDirectory) -> Result<(Self, Vec<String>), Error> {
         check_version(pins)?;
         let mut loader = EbpfLoader::new();
         let mut notes = Vec::new();
@@ -151,8 +144,8 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, Er
     ebpf.program_mut(name).ok_or_else(missing)?.try_into().map_err(|error| Error::program(name, &error))
 }
 
-/// Takes away the pinned maps and links of whatever version.
-fn discard(pins: &PinDirectory) -> Result<(), Error> {
+/// Takes away the pinned maps and links of whatever version, and with them every flow.
+pub fn discard(pins: &PinDirectory) -> Result<(), Error> {
     let fail = |error: io::Error| Error::Pins {
         path: pins.path().into(),
         reason: format!("the old state cannot be removed: {error}"),

@@ -12,7 +12,7 @@ pub mod pins;
 pub mod syscall;
 pub mod tables;
 
-pub use attach::{Attachment, attach};
+pub use attach::{Attachment, attach, attach_anew};
 pub use error::Error;
 pub use load::{DataPlane, Sizes};
 pub use pins::PinDirectory;
