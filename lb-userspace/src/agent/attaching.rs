@@ -68,8 +68,10 @@ impl Agent {
         }
         for name in pins::linked_interfaces(self.pins.path()) {
             if !self.attached.values().any(|attached| attached.name == name) {
-                let _gone = std::fs::remove_file(self.pins.link(&name));
-                log::info!("{name}: the program is off");
+                match pins::remove_link(&self.pins.link(&name)) {
+                    Ok(()) => log::info!("{name}: the program is off"),
+                    Err(error) => log::warn!("{name}: the program stays on: {error}"),
+                }
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use aya::programs::{
     xdp::XdpLink,
 };
 
-use super::{Error, PinDirectory, syscall};
+use super::{Error, PinDirectory, pins, syscall};
 
 /// How a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,15 +36,15 @@ impl Attachment {
 /// [`Error::Attach`], with the kernel's reason.
 pub fn attach(
     program: &mut Xdp,
-    pins: &PinDirectory,
+    directory: &PinDirectory,
     (interface, index): (&str, u32),
     attachment: Attachment,
 ) -> Result<(), Error> {
-    let path = pins.link(interface);
+    let path = directory.link(interface);
     if path.exists() && pinned_interface(&path).is_ok_and(|found| found == index) {
         return take_over(program, interface, &path);
     }
-    attach_anew(program, pins, (interface, index), attachment)
+    attach_anew(program, directory, (interface, index), attachment)
 }
 
 /// Attaches the program to an interface and pins the link, which takes the place of one that is pinned: that has the
@@ -55,17 +55,13 @@ pub fn attach(
 /// [`Error::Attach`], with the kernel's reason.
 pub fn attach_anew(
     program: &mut Xdp,
-    pins: &PinDirectory,
+    directory: &PinDirectory,
     (interface, index): (&str, u32),
     attachment: Attachment,
 ) -> Result<(), Error> {
-    let path = pins.link(interface);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(Error::attach(interface, format!("the old link stays: {error}")));
-        }
-        _ => {}
-    }
+    let path = directory.link(interface);
+    pins::remove_link(&path)
+        .map_err(|error| Error::attach(interface, format!("the old link stays: {error}")))?;
     let id =
         program.attach_to_if_index(index, attachment.mode()).map_err(|error| refusal(interface, &error))?;
     let link = program.take_link(id).map_err(|error| refusal(interface, &error))?;

@@ -5,13 +5,13 @@ use std::{
     fs::{self, DirBuilder, File},
     io,
     os::{
-        fd::AsRawFd,
+        fd::{AsFd, AsRawFd},
         unix::{ffi::OsStrExt, fs::DirBuilderExt},
     },
     path::{Path, PathBuf},
 };
 
-use super::Error;
+use super::{Error, syscall};
 
 /// The pin of the map that holds the ABI version.
 pub const ABI: &str = "abi";
@@ -128,10 +128,31 @@ pub fn remove_all(directory: &Path) -> io::Result<()> {
 /// Removes every pin of ours, so that the kernel lets go of programs and maps. Links go first: traffic passes to the
 /// host before the tables vanish.
 pub fn remove_pins(directory: &Path) -> io::Result<()> {
-    let (links, maps): (Vec<_>, Vec<_>) = own_pins(directory)?.into_iter().partition(|path| {
+    remove_links(directory)?;
+    own_pins(directory)?.into_iter().try_for_each(fs::remove_file)
+}
+
+/// Takes the programs off every interface.
+pub fn remove_links(directory: &Path) -> io::Result<()> {
+    let is_link = |path: &PathBuf| {
         path.file_name().is_some_and(|name| name.as_bytes().starts_with(LINK_PREFIX.as_bytes()))
-    });
-    links.into_iter().chain(maps).try_for_each(fs::remove_file)
+    };
+    own_pins(directory)?.iter().filter(|path| is_link(path)).try_for_each(|path| remove_link(path))
+}
+
+/// Takes the program of a pinned link off its interface: it is off when this returns. What is not there is left alone.
+pub fn remove_link(path: &Path) -> io::Result<()> {
+    match syscall::open_pinned(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Ok(link) => {
+            if let Err(error) = syscall::detach_link(link.as_fd()) {
+                // The kernel does it itself, a moment after the pin has gone.
+                log::debug!("{}: the program is not off at once: {error}", path.display());
+            }
+        }
+        Err(error) => log::debug!("{}: the link cannot be opened: {error}", path.display()),
+    }
+    fs::remove_file(path)
 }
 
 /// The pins of this and of other versions of xdplb: nothing where the directory is missing or no bpffs.
