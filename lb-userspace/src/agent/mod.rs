@@ -13,6 +13,7 @@ pub mod clock;
 pub mod collector;
 pub mod edits;
 pub mod flows;
+pub mod host;
 pub mod leaving;
 pub mod network;
 pub mod probes;
@@ -143,7 +144,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     println!("ready");
     let _no_supervisor = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     agent.serve(events).await;
-    let result = agent.leave();
+    let result = agent.leave().await;
     drop(stop);
     let _ended = serving.await;
     result

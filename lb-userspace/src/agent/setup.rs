@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tokio::sync::mpsc;
 
 use super::{
-    Agent, Options, apply::Applier, attaching, catalog::Catalog, clock, collector, network::Network,
+    Agent, Options, apply::Applier, attaching, catalog::Catalog, clock, collector, host, network::Network,
     settings, state::State,
 };
 use crate::{
@@ -17,7 +17,6 @@ use crate::{
     control::Server,
     health::{ProbeResult, Prober, TargetId},
     kernel::{self, DataPlane, PinDirectory, Sizes, batch::FlowTables},
-    net,
     tables::ids::BackendIds,
 };
 
@@ -27,7 +26,7 @@ pub async fn start(
     options: Options,
 ) -> anyhow::Result<(Agent, Server, mpsc::Receiver<(TargetId, ProbeResult)>)> {
     let (file, config) = Agent::read_config(&options)?;
-    let mut network = Network::open().await?;
+    let network = Network::open().await?;
     let host = network.host_facts();
     config.resolve(&host)?;
     let key = cluster_key(&config)?;
@@ -43,12 +42,6 @@ pub async fn start(
     }
     let (mut plane, notes) = DataPlane::load_pinned(sizes, &pins)?;
     let capacities = kernel::load::capacities(&pins, sizes)?;
-    let prepared = net::prepare_fib()?;
-    for sysctl in prepared.changed() {
-        log::info!("{sysctl} set to 1, so that next hops can be looked up; the host is not made a router");
-    }
-    network.follow(&state.backend_addresses()).await;
-
     let collector_program = plane.collector_descriptor()?;
     let key_words = key.or_else(|| pinned_key(&plane)).map_or_else(random_key, Ok)?;
     let (collector, messages) = std_mpsc::channel();
@@ -84,14 +77,21 @@ pub async fn start(
         listeners: Vec::new(),
         catalog: None,
     };
-    agent.begin(catalog.as_ref())?;
+    if let Err(error) = agent.begin(catalog.as_ref()).await {
+        if agent.pins.is_new() {
+            agent.undo().await;
+        }
+        return Err(error);
+    }
     agent.pins.keep();
     Ok((agent, server, results))
 }
 
 impl Agent {
-    /// Fills the tables, then lets packets in.
-    fn begin(&mut self, former: Option<&Catalog>) -> anyhow::Result<()> {
+    /// Finds the ways to the backends and fills the tables, then lets packets in.
+    async fn begin(&mut self, former: Option<&Catalog>) -> anyhow::Result<()> {
+        host::prepare(&self.pins)?;
+        self.network.follow(&self.state.backend_addresses()).await;
         self.attached = attaching::plan(self, former);
         let attached: Vec<u32> = self.attached.keys().copied().collect();
         self.network.assign_links(&attached);
@@ -103,6 +103,13 @@ impl Agent {
         self.schedule_probes();
         self.warn();
         Ok(())
+    }
+
+    /// Gives back what a beginning has taken that came to nothing.
+    async fn undo(&self) {
+        if let Err(error) = host::detach(self.pins.path()).await {
+            log::warn!("{error:#}");
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use lb_common::abi::ABI_VERSION;
 
 use crate::{
-    agent::{answers, catalog::Catalog, census::Census, clock, flows},
-    control::types::{Agent, Counters, Flow, FlowFilter, Status, Timestamp, XdpMode},
+    agent::{answers, catalog::Catalog, census::Census, clock, flows, host},
+    control::types::{Agent, Counters, Done, Flow, FlowFilter, Status, Timestamp, XdpMode},
     kernel::{self, Tables, batch::FlowTables, collect::Collector, load, pins},
     view::{self, Style},
 };
@@ -142,12 +142,12 @@ impl Offline {
         )
     }
 
-    /// Takes the programs off and removes the pinned state; `None` where an agent holds it.
+    /// Takes everything off; `None` where an agent holds it.
     ///
     /// # Errors
     ///
     /// Where it may not be read or removed.
-    pub(super) fn detach(directory: &Path) -> anyhow::Result<Option<String>> {
+    pub(super) async fn detach(directory: &Path) -> anyhow::Result<Option<Done>> {
         let pins = match pins::own_pins(directory) {
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 anyhow::bail!("{} may not be read: run this as root", directory.display())
@@ -155,18 +155,14 @@ impl Offline {
             pins => pins.with_context(|| format!("{} cannot be read", directory.display()))?,
         };
         if pins.is_empty() {
-            return Ok(Some(format!("nothing to do: nothing is pinned in {}", directory.display())));
+            let words = format!("nothing to do: nothing is pinned in {}", directory.display());
+            return Ok(Some(Done::unchanged(words)));
         }
-        let lock = match kernel::PinDirectory::open(directory) {
+        let _lock = match kernel::PinDirectory::open(directory) {
             Err(kernel::Error::Busy(_)) => return Ok(None),
             lock => lock?,
         };
-        let interfaces = pins::linked_interfaces(directory);
-        pins::remove_all(directory).with_context(|| format!("{} cannot be removed", directory.display()))?;
-        drop(lock);
-        Ok(Some(match interfaces.as_slice() {
-            [] => "the pinned state is gone".into(),
-            some => format!("the programs are off {} and the pinned state is gone", some.join(", ")),
-        }))
+        let detached = host::detach(directory).await?;
+        Ok(Some(Done { notes: detached.notes.clone(), ..Done::changed(detached.words()) }))
     }
 }

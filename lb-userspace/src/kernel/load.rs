@@ -8,15 +8,20 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, MapData, MapInfo},
-    programs::Xdp,
+    maps::MapInfo,
+    programs::{Xdp, loaded_programs},
 };
 use lb_common::{abi::ABI_VERSION, limits::ENTRIES_PER_CONNECTION};
 
-use super::{Error, PinDirectory, Tables, pins, syscall, tables};
+use super::{Error, PinDirectory, Tables, number, pins, syscall, tables};
 
 /// The compiled programs.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/xdplb-ebpf"));
+
+/// The program that forwards, by its name in the object and in the kernel.
+const FORWARDER: &str = "xdplb";
+/// The program that collects.
+const COLLECTOR: &str = "collect";
 
 /// How many connections the tables hold. A family that is not balanced gets tables of one page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,14 +97,14 @@ impl DataPlane {
             loader.map_pin_path(name, pins.map(name));
         }
         let mut plane = Self::finish(loader.load(OBJECT).map_err(Error::load)?)?;
-        write_version(pins)?;
+        number::write(&pins.map(pins::ABI), pins::ABI, ABI_VERSION)?;
         plane.pin_collector(pins)?;
         Ok((plane, notes))
     }
 
     fn finish(mut ebpf: Ebpf) -> Result<Self, Error> {
         let tables = Tables::take(&mut ebpf)?;
-        for name in ["xdplb", "collect"] {
+        for name in [FORWARDER, COLLECTOR] {
             program(&mut ebpf, name)?.load().map_err(|error| Error::program(name, &error))?;
         }
         Ok(Self { ebpf, tables })
@@ -121,21 +126,21 @@ impl DataPlane {
 
     /// The program that forwards.
     pub fn forwarder(&mut self) -> Result<&mut Xdp, Error> {
-        program(&mut self.ebpf, "xdplb")
+        program(&mut self.ebpf, FORWARDER)
     }
 
     /// The program that collects.
     pub fn collector(&mut self) -> Result<&mut Xdp, Error> {
-        program(&mut self.ebpf, "collect")
+        program(&mut self.ebpf, COLLECTOR)
     }
 
     /// A descriptor of the program that collects, for a thread of its own.
     pub fn collector_descriptor(&mut self) -> Result<OwnedFd, Error> {
-        let descriptor = self.collector()?.fd().map_err(|error| Error::program("collect", &error))?;
+        let descriptor = self.collector()?.fd().map_err(|error| Error::program(COLLECTOR, &error))?;
         descriptor
             .as_fd()
             .try_clone_to_owned()
-            .map_err(|error| Error::Program { name: "collect", reason: error.to_string() })
+            .map_err(|error| Error::Program { name: COLLECTOR, reason: error.to_string() })
     }
 }
 
@@ -144,13 +149,16 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, Er
     ebpf.program_mut(name).ok_or_else(missing)?.try_into().map_err(|error| Error::program(name, &error))
 }
 
-/// Takes away the pinned maps and links of whatever version, and with them every flow.
+/// Takes away the pinned maps and links of whatever version, and with them every flow. What is known of the host stays.
 pub fn discard(pins: &PinDirectory) -> Result<(), Error> {
     let fail = |error: io::Error| Error::Pins {
         path: pins.path().into(),
         reason: format!("the old state cannot be removed: {error}"),
     };
-    pins::remove_pins(pins.path()).map_err(fail)
+    let sysctls = pins.map(pins::SYSCTLS);
+    pins::remove_links(pins.path()).map_err(fail)?;
+    let maps = pins::own_pins(pins.path()).map_err(fail)?.into_iter().filter(|path| *path != sysctls);
+    maps.into_iter().try_for_each(fs::remove_file).map_err(fail)
 }
 
 /// Connections that the pinned tables really hold, of the families that are balanced: in the flow table, and half open.
@@ -167,9 +175,15 @@ pub fn capacities(pins: &PinDirectory, sizes: Sizes) -> Result<[u64; 2], Error> 
 
 /// The version of the pinned maps, where there are any.
 pub fn pinned_version(directory: &Path) -> Option<u32> {
-    let map = aya::maps::Map::from_map_data(MapData::from_pin(directory.join(pins::ABI)).ok()?).ok()?;
-    let versions: Array<MapData, u32> = map.try_into().ok()?;
-    versions.get(&0, 0).ok()
+    number::read(&directory.join(pins::ABI))
+}
+
+/// Whether a loaded program is one that forwards, of this xdplb or of another. One that cannot be looked at may be.
+pub fn is_forwarder(id: u32) -> bool {
+    loaded_programs().any(|program| match program {
+        Ok(info) => info.id() == id && info.name_as_str() == Some(FORWARDER),
+        Err(_) => true,
+    })
 }
 
 fn check_version(pins: &PinDirectory) -> Result<(), Error> {
@@ -181,15 +195,6 @@ fn check_version(pins: &PinDirectory) -> Result<(), Error> {
         }
         None => Ok(()),
     }
-}
-
-fn write_version(pins: &PinDirectory) -> Result<(), Error> {
-    if pins.map(pins::ABI).exists() {
-        return Ok(());
-    }
-    let mut versions = Array::<MapData, u32>::create(1, 0).map_err(|error| Error::map("abi", &error))?;
-    versions.set(0, ABI_VERSION, 0).map_err(|error| Error::map("abi", &error))?;
-    versions.pin(pins.map(pins::ABI)).map_err(|error| Error::Map { name: "abi", reason: error.to_string() })
 }
 
 /// Decides on a pinned table whose size is not the wanted one: dropped where it is empty, else kept. Returns the size

@@ -8,6 +8,7 @@ pub mod batch;
 pub mod collect;
 pub mod error;
 pub mod load;
+pub mod number;
 pub mod pins;
 pub mod syscall;
 pub mod tables;

@@ -19,6 +19,8 @@ pub const ABI: &str = "abi";
 pub const CATALOG: &str = "catalog";
 /// The pin of the program `collect`, by which flows are reset when no agent runs.
 pub const COLLECT: &str = "collect";
+/// The pin of the sysctls that the agents of this directory have set: what is to be put back at the end.
+pub const SYSCTLS: &str = "sysctls";
 
 /// The magic number of bpffs (`include/uapi/linux/magic.h`).
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
@@ -69,6 +71,11 @@ impl PinDirectory {
     /// an agent that fails to start leaves nothing behind.
     pub fn keep(&mut self) {
         self.undo = false;
+    }
+
+    /// Whether it was empty when it was opened, and nothing is to stay yet.
+    pub fn is_new(&self) -> bool {
+        self.undo
     }
 
     /// The directory.
@@ -173,7 +180,7 @@ pub fn own_pins(directory: &Path) -> io::Result<Vec<PathBuf>> {
 /// Whether a pin is called as ours are: maps in capitals.
 fn is_own_name(name: &str) -> bool {
     let is_map = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
-    is_map || [ABI, CATALOG, COLLECT].contains(&name) || name.starts_with(LINK_PREFIX)
+    is_map || [ABI, CATALOG, COLLECT, SYSCTLS].contains(&name) || name.starts_with(LINK_PREFIX)
 }
 
 /// Mounts bpffs where the directory would not lie on one.

@@ -68,8 +68,9 @@ impl Rig {
         let mut lines = setting::links();
         lines.extend(setting::FAMILIES.into_iter().flat_map(setting::Family::layout));
         ip(&lines);
-        // What it changed belongs to a namespace that is about to go.
-        let _restored_by_nobody = net::prepare_fib().expect("the loopback may be told to forward");
+        // What this changes belongs to a namespace that is about to go.
+        let told = net::FibSysctls::missing().and_then(net::FibSysctls::set);
+        told.expect("the loopback may be told to forward");
         let interfaces = ["eth0", "eth1"].map(namespace::index_of);
         let plane = DataPlane::load(sizes).unwrap_or_else(|error| panic!("the programs load: {error}"));
         let mut rig = Self { plane, settings: fill::settings(), interfaces, ingress: 0, collector: None };
