@@ -66,7 +66,7 @@ impl DataPlane {
         for (name, entries) in &entries {
             loader.map_max_entries(name, *entries);
         }
-        Self::finish(loader.load(OBJECT).map_err(Error::load)?)
+        Self::finish(loader.load(OBJECT).map_err(|error| Error::load(&error))?)
     }
 
     /// Loads the programs onto the pinned maps, making those that are not there yet. Returns what it could not give:
@@ -96,7 +96,7 @@ impl DataPlane {
         for name in tables::PINNED {
             loader.map_pin_path(name, pins.map(name));
         }
-        let mut plane = Self::finish(loader.load(OBJECT).map_err(Error::load)?)?;
+        let mut plane = Self::finish(loader.load(OBJECT).map_err(|error| Error::load(&error))?)?;
         number::write(&pins.map(pins::ABI), pins::ABI, ABI_VERSION)?;
         plane.pin_collector(pins)?;
         Ok((plane, notes))

@@ -10,6 +10,7 @@ pub mod error;
 pub mod load;
 pub mod number;
 pub mod pins;
+pub mod release;
 pub mod syscall;
 pub mod tables;
 
