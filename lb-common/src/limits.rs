@@ -66,6 +66,11 @@ pub const ENOUGH_SNAT_PORTS: u32 = 20_000;
 /// fit is found by the next walk.
 pub const CLOSED_RING_BYTES: usize = 1 << 18;
 
+/// Lines about dropped packets that each CPU may write in a second, where somebody asked for them: a flood of such packets
+/// shall not become a flood of lines. The ring that they go through is aya-log's, of 128 KiB; where nobody asked, the agent
+/// makes it a page.
+pub const DROP_LINES_PER_SECOND: u32 = 32;
+
 /// The kernel's element header of a hash table entry, in bytes.
 const HASH_ELEMENT_HEADER: u64 = 48;
 

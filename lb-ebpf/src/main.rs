@@ -28,6 +28,7 @@ mod entry;
 mod family;
 mod forward;
 mod half_open;
+mod log;
 mod maps;
 mod nat;
 mod next_hop;
@@ -45,7 +46,7 @@ mod programs {
     use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
     use lb_common::counters::Counter;
 
-    use crate::{collect, forward, maps, verdict::Verdict};
+    use crate::{collect, forward, log, maps, verdict::Verdict};
 
     /// Forwards the packets of our services and passes all others.
     #[xdp]
@@ -60,19 +61,23 @@ mod programs {
                     maps::count(Counter::Forwarded);
                     action
                 } else {
-                    maps::count(Counter::DropNoNextHop);
-                    xdp_action::XDP_DROP
+                    drop(&ctx, Counter::DropNoNextHop)
                 }
             }
             Ok(Verdict::Answer(reason)) => {
                 maps::count(reason);
                 xdp_action::XDP_TX
             }
-            Err(reason) => {
-                maps::count(reason);
-                xdp_action::XDP_DROP
-            }
+            Err(reason) => drop(&ctx, reason),
         }
+    }
+
+    /// Drops a packet that was ours, for a reason that is counted.
+    #[inline(always)]
+    fn drop(ctx: &XdpContext, reason: Counter) -> u32 {
+        maps::count(reason);
+        log::dropped(ctx, reason);
+        xdp_action::XDP_DROP
     }
 
     /// Deletes the pairs that user space names, if they are really over, or marks them to be reset; run by

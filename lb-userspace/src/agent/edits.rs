@@ -228,6 +228,7 @@ impl Agent {
         let now = self.state.config();
         let keys = [
             ("xdp_mode", now.xdp_mode != config.xdp_mode),
+            ("log_drops", now.log_drops != config.log_drops),
             ("cluster_key_file", now.cluster_key_file != config.cluster_key_file),
         ];
         let late = keys.iter().filter(|(_, differs)| *differs);

@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod census;
 pub mod clock;
 pub mod collector;
+pub mod drop_log;
 pub mod edits;
 pub mod flows;
 pub mod host;

@@ -9,14 +9,14 @@ use anyhow::Context as _;
 use tokio::sync::mpsc;
 
 use super::{
-    Agent, Options, apply::Applier, attaching, catalog::Catalog, clock, collector, host, network::Network,
-    settings, state::State,
+    Agent, Options, apply::Applier, attaching, catalog::Catalog, clock, collector, drop_log, host,
+    network::Network, settings, state::State,
 };
 use crate::{
     config::{ClusterKey, Config, Family},
     control::Server,
     health::{ProbeResult, Prober, TargetId},
-    kernel::{self, DataPlane, PinDirectory, Sizes, batch::FlowTables},
+    kernel::{self, DataPlane, DropLog, PinDirectory, Sizes, batch::FlowTables},
     tables::ids::BackendIds,
 };
 
@@ -40,7 +40,11 @@ pub async fn start(
     if options.discard_flows {
         kernel::load::discard(&pins)?;
     }
-    let (mut plane, notes) = DataPlane::load_pinned(sizes, &pins)?;
+    let drop_log = if state.config().log_drops { DropLog::On } else { DropLog::Off };
+    let (mut plane, notes) = DataPlane::load_pinned(sizes, drop_log, &pins)?;
+    if drop_log == DropLog::On {
+        drop_log::follow(&mut plane)?;
+    }
     let capacities = kernel::load::capacities(&pins, sizes)?;
     let collector_program = plane.collector_descriptor()?;
     let key_words = key.or_else(|| pinned_key(&plane)).map_or_else(random_key, Ok)?;

@@ -11,9 +11,10 @@ use aya::{
     maps::MapInfo,
     programs::{Xdp, loaded_programs},
 };
+use aya_log::Level;
 use lb_common::{abi::ABI_VERSION, limits::ENTRIES_PER_CONNECTION};
 
-use super::{Error, PinDirectory, Tables, number, pins, syscall, tables};
+use super::{DropLines, Error, PinDirectory, Tables, number, pins, syscall, tables};
 
 /// The compiled programs.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/xdplb-ebpf"));
@@ -34,6 +35,36 @@ pub struct Sizes {
     pub ipv4: bool,
     /// Whether there is an IPv6 VIP.
     pub ipv6: bool,
+}
+
+/// Whether the program tells of each packet of ours that it drops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropLog {
+    /// It does not: the verifier leaves out all that this would take.
+    Off,
+    /// It writes a line into a ring, which [`DataPlane::drop_lines`] reads.
+    On,
+}
+
+/// Bytes of the ring of lines where none is written: a page, the least that a ring has.
+const UNUSED_RING: u32 = 4096;
+
+impl DropLog {
+    /// The log level that is compiled into the program, for the life of the loader.
+    fn level(self) -> &'static u8 {
+        const INFO: u8 = Level::Info as u8;
+        match self {
+            Self::Off => &0,
+            Self::On => &INFO,
+        }
+    }
+
+    fn prepare(self, loader: &mut EbpfLoader<'_>) {
+        loader.override_global(aya_log::LEVEL, self.level(), true);
+        if self == Self::Off {
+            loader.map_max_entries("AYA_LOGS", UNUSED_RING);
+        }
+    }
 }
 
 /// Connections in the tables of a family without a VIP.
@@ -60,8 +91,9 @@ pub struct DataPlane {
 
 impl DataPlane {
     /// Loads the programs with maps of their own, which vanish with the value.
-    pub fn load(sizes: Sizes) -> Result<Self, Error> {
+    pub fn load(sizes: Sizes, drop_log: DropLog) -> Result<Self, Error> {
         let mut loader = EbpfLoader::new();
+        drop_log.prepare(&mut loader);
         let entries = sizes.entries();
         for (name, entries) in &entries {
             loader.map_max_entries(name, *entries);
@@ -75,9 +107,14 @@ impl DataPlane {
     /// # Errors
     ///
     /// [`Error::OtherVersion`] where the pinned maps are of another version: [`discard`] them first, or leave them.
-    pub fn load_pinned(sizes: Sizes, pins: &PinDirectory) -> Result<(Self, Vec<String>), Error> {
+    pub fn load_pinned(
+        sizes: Sizes,
+        drop_log: DropLog,
+        pins: &PinDirectory,
+    ) -> Result<(Self, Vec<String>), Error> {
         check_version(pins)?;
         let mut loader = EbpfLoader::new();
+        drop_log.prepare(&mut loader);
         let mut notes = Vec::new();
         let entries = sizes.entries();
         for (name, entries) in &entries {
@@ -122,6 +159,11 @@ impl DataPlane {
             _ => {}
         }
         syscall::pin(self.collector_descriptor()?.as_fd(), &path).map_err(fail)
+    }
+
+    /// The lines that the program writes about the packets that it drops; `write` is given each. To be asked for once.
+    pub fn drop_lines<W: Fn(&str) + Send + Sync>(&mut self, write: W) -> Result<DropLines<W>, Error> {
+        DropLines::new(&mut self.ebpf, write)
     }
 
     /// The program that forwards.

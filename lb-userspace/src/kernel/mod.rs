@@ -6,6 +6,7 @@
 pub mod attach;
 pub mod batch;
 pub mod collect;
+pub mod drop_lines;
 pub mod error;
 pub mod load;
 pub mod number;
@@ -15,7 +16,8 @@ pub mod syscall;
 pub mod tables;
 
 pub use attach::{Attachment, attach, attach_anew};
+pub use drop_lines::DropLines;
 pub use error::Error;
-pub use load::{DataPlane, Sizes};
+pub use load::{DataPlane, DropLog, Sizes};
 pub use pins::PinDirectory;
 pub use tables::Tables;

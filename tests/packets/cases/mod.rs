@@ -5,6 +5,7 @@ mod again;
 mod checksums;
 mod close;
 mod collector;
+mod drop_log;
 mod figures;
 mod flood;
 mod foreign;
