@@ -77,6 +77,11 @@ pub const CLOSED_RING_BYTES: usize = 1 << 18;
 /// backend and kind, of 16 bytes each; what does not fit is told again.
 pub const EVIDENCE_RING_BYTES: usize = 1 << 12;
 
+/// Lines about dropped packets that each CPU may write in a second, where somebody asked for them: a flood of such packets
+/// shall not become a flood of lines. The ring that they go through is aya-log's, of 128 KiB; where nobody asked, the agent
+/// makes it a page.
+pub const DROP_LINES_PER_SECOND: u32 = 32;
+
 /// The kernel's element header of a hash table entry, in bytes.
 const HASH_ELEMENT_HEADER: u64 = 48;
 

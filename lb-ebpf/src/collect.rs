@@ -1,5 +1,6 @@
-//! The collector's half in the kernel: deletes the pairs that the agent's walk found silent for too long, after looking
-//! again, because a pair may have been used or reopened since.
+//! What user space has done to pairs that it names by their keys, each after looking again, because a pair may have been
+//! used, closed or reopened since: the collector deletes those that were silent for too long, `flows reset` marks those
+//! that an operator wants to end.
 
 use core::ffi::c_void;
 
@@ -14,25 +15,35 @@ use lb_common::{
 };
 
 use crate::{
+    entry::Entry,
     family::{Family, V4, V6},
     maps, packet,
     pair::{self, Tier},
 };
 
-/// Goes through the keys of a request; the number of pairs deleted.
+/// Goes through the keys of a request; the number of pairs that were deleted or marked.
 #[inline(always)]
 pub fn request(ctx: &XdpContext) -> u32 {
     let (Some(header), Some(settings)) = (packet::at::<{ collect::HEADER }>(ctx, 0), maps::settings()) else {
         return 0;
     };
+    let tier = if header.get::<u8, { collect::TIER }>() == 0 { Tier::Flows } else { Tier::HalfOpen };
+    let mut request = Request {
+        ctx,
+        settings,
+        tier,
+        operation: header.get::<u8, { collect::OPERATION }>(),
+        // SAFETY: the helper has no conditions.
+        now: Tick::from_ns(unsafe { bpf_ktime_get_coarse_ns() }),
+        done: 0,
+    };
     let count = u32::from(header.get::<u8, { collect::COUNT }>());
-    match (header.get::<u8, { collect::FAMILY }>(), header.get::<u8, { collect::TIER }>()) {
-        (4, 0) => keys::<V4>(ctx, settings, Tier::Flows, count),
-        (4, _) => keys::<V4>(ctx, settings, Tier::HalfOpen, count),
-        (6, 0) => keys::<V6>(ctx, settings, Tier::Flows, count),
-        (6, _) => keys::<V6>(ctx, settings, Tier::HalfOpen, count),
-        _ => 0,
+    match header.get::<u8, { collect::FAMILY }>() {
+        4 => keys::<V4>(&mut request, count),
+        6 => keys::<V6>(&mut request, count),
+        _ => {}
     }
+    request.done
 }
 
 /// What the loop over the keys carries along.
@@ -40,20 +51,17 @@ struct Request<'a> {
     ctx: &'a XdpContext,
     settings: &'a Settings,
     tier: Tier,
+    operation: u8,
     now: Tick,
-    deleted: u32,
+    done: u32,
 }
 
 #[inline(always)]
-fn keys<F: Family>(ctx: &XdpContext, settings: &Settings, tier: Tier, count: u32) -> u32 {
-    // SAFETY: the helper has no conditions.
-    let now = Tick::from_ns(unsafe { bpf_ktime_get_coarse_ns() });
-    let mut request = Request { ctx, settings, tier, now, deleted: 0 };
+fn keys<F: Family>(request: &mut Request<'_>, count: u32) {
     let rounds = if count > collect::MAX_KEYS as u32 { collect::MAX_KEYS as u32 } else { count };
     // A loop of the kernel's, because the verifier goes through a loop of ours once for every round.
     // SAFETY: the callback has the type that the helper wants, and the request outlives the call.
-    unsafe { bpf_loop(rounds, one::<F> as *mut c_void, (&raw mut request).cast(), 0) };
-    request.deleted
+    unsafe { bpf_loop(rounds, one::<F> as *mut c_void, (&raw mut *request).cast(), 0) };
 }
 
 /// One round: the key with this index.
@@ -69,16 +77,30 @@ extern "C" fn one<F: Family>(index: u32, request: *mut c_void) -> i64 {
     let Some(entry) = request.tier.get::<F>(&key) else {
         return 0;
     };
-    if !pair::is_expired::<F>(request.tier, request.settings, &key, entry, request.now) {
-        return 0;
+    let done = match request.operation {
+        collect::DELETE_EXPIRED => delete_expired::<F>(request, &key, entry),
+        collect::RESET => pair::mark_reset::<F>(request.tier, &key, entry),
+        _ => false,
+    };
+    request.done += u32::from(done);
+    0
+}
+
+/// Deletes a pair that is over.
+#[inline(always)]
+fn delete_expired<F: Family>(
+    request: &Request<'_>,
+    key: &FlowKey<F::Address>,
+    entry: Entry<F::Address>,
+) -> bool {
+    if !pair::is_expired::<F>(request.tier, request.settings, key, entry, request.now) {
+        return false;
     }
     let state = entry.word().state();
     if state == State::Dead {
         // Whoever claimed it needed microseconds, and could not delete it: nobody else would ever.
-        request.tier.remove::<F>(&key);
-        request.deleted += 1;
-    } else if pair::delete::<F>(request.tier, &key, entry, state) {
-        request.deleted += 1;
+        request.tier.remove::<F>(key);
+        return true;
     }
-    0
+    pair::delete::<F>(request.tier, key, entry, state)
 }

@@ -107,16 +107,26 @@ fn promote<F: Family>(
 ) {
     let collected = (maps::collected_ns() >> TICK_SHIFT) as u32;
     if packet.now.0.wrapping_sub(collected) as i32 > packet.settings.uncollected_after as i32 {
-        maps::count(Counter::FlowTableUncollected);
+        stays_below::<F>(entry, twin, Counter::FlowTableUncollected);
         return;
     }
     let key = &packet.segment.key;
     if !enter::promote::<F>(key, entry, twin_key, twin) {
-        maps::count(Counter::FlowTableFull);
+        stays_below::<F>(entry, twin, Counter::FlowTableFull);
         return;
     }
     Tier::HalfOpen.remove::<F>(key);
     Tier::HalfOpen.remove::<F>(twin_key);
+}
+
+/// Counts a pair that stays in the lower tier, once in its life: it asks for room about each second.
+#[inline(always)]
+fn stays_below<F: Family>(entry: Entry<F::Address>, twin: Entry<F::Address>, reason: Counter) {
+    let forward = if entry.word().direction() == Direction::Forward { entry } else { twin };
+    let word = forward.word();
+    if !word.has(flow_flags::STAYS_BELOW) && forward.exchange(word, word.with(flow_flags::STAYS_BELOW)) {
+        maps::count(reason);
+    }
 }
 
 /// An entry whose twin the tier has overwritten: no flow any more.

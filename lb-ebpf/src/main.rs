@@ -1,4 +1,5 @@
-//! The XDP programs of xdplb: `xdplb`, which forwards, and `collect`, which the agent runs to delete flows that are over.
+//! The XDP programs of xdplb: `xdplb`, which forwards, and `collect`, which user space runs to delete flows that are over
+//! and to reset those that an operator names.
 //!
 //! The way of a packet through `xdplb` is in `forward`; one file a step. Nothing here writes to a packet that is not
 //! ours: every step returns a `Verdict`, and the one match below turns it into an XDP action.
@@ -28,6 +29,7 @@ mod evidence;
 mod family;
 mod forward;
 mod half_open;
+mod log;
 mod maps;
 mod nat;
 mod next_hop;
@@ -47,7 +49,7 @@ mod programs {
     use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
     use lb_common::counters::Counter;
 
-    use crate::{collect, forward, maps, verdict::Fate};
+    use crate::{collect, forward, log, maps, verdict::Fate};
 
     /// Forwards the packets of our services and passes all others.
     #[xdp]
@@ -62,23 +64,27 @@ mod programs {
                     maps::count(Counter::Forwarded);
                     action
                 } else {
-                    maps::count(Counter::DropNoNextHop);
-                    xdp_action::XDP_DROP
+                    drop(&ctx, Counter::DropNoNextHop)
                 }
             }
             Fate::Answer(reason) => {
                 maps::count(reason);
                 xdp_action::XDP_TX
             }
-            Fate::Drop(reason) => {
-                maps::count(reason);
-                xdp_action::XDP_DROP
-            }
+            Fate::Drop(reason) => drop(&ctx, reason),
         }
     }
 
-    /// Deletes the pairs that the agent names, if they are really over; run by `BPF_PROG_TEST_RUN`, never attached.
-    /// Returns how many it deleted.
+    /// Drops a packet that was ours, for a reason that is counted.
+    #[inline(always)]
+    fn drop(ctx: &XdpContext, reason: Counter) -> u32 {
+        maps::count(reason);
+        log::dropped(ctx, reason);
+        xdp_action::XDP_DROP
+    }
+
+    /// Deletes the pairs that user space names, if they are really over, or marks them to be reset; run by
+    /// `BPF_PROG_TEST_RUN`, never attached. Returns how many it deleted or marked.
     #[xdp]
     pub fn collect(ctx: XdpContext) -> u32 {
         collect::request(&ctx)

@@ -16,6 +16,7 @@ use lb_common::{
     },
     counters::{COUNTER_CELLS, Counter},
     limits,
+    tick::Tick,
 };
 
 use crate::{enter::Draft, packet::opaque, parse::Segment};
@@ -115,6 +116,30 @@ pub fn evidence(backend: BackendId) -> Option<*mut EvidenceCell> {
 #[inline(always)]
 pub fn tell_evidence(event: &EvidenceEvent) {
     let _told_again = EVIDENCE_EVENTS.output_untyped::<EvidenceEvent>(event, 0);
+}
+
+/// A span of about a second, in ticks, as a number of bits.
+const SECOND_SHIFT: u32 = 6;
+
+#[btf_map]
+static DROP_LINES: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+/// Takes one of the lines that this CPU may write in the present second; whether there is one left.
+#[inline(always)]
+pub fn take_line(now: Tick) -> bool {
+    let Some(place) = DROP_LINES.get_ptr_mut(0) else {
+        return false;
+    };
+    let second = u64::from(now.0 >> SECOND_SHIFT);
+    // SAFETY: the cell is this CPU's own: the second in the upper half, the lines written in it in the lower.
+    unsafe {
+        let lines = if *place >> 32 == second { *place & 0xffff_ffff } else { 0 };
+        if lines >= u64::from(limits::DROP_LINES_PER_SECOND) {
+            return false;
+        }
+        *place = second << 32 | (lines + 1);
+    }
+    true
 }
 
 /// Adds one to a counter of this CPU.

@@ -16,6 +16,10 @@ use crate::{
     maps,
 };
 
+/// How often an entry is marked anew that changes meanwhile: a connection changes its state seldom, and not thrice in
+/// the time of an instruction.
+const MARK_TRIES: u32 = 3;
+
 /// The two tiers of flow entries.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Tier {
@@ -97,6 +101,33 @@ pub fn cut<F: Family>(
     judged: StateWord,
 ) -> bool {
     change::<F>(tier, key, entry, judged, |word| word.with_state(State::Closed).with(flow_flags::RESET))
+}
+
+/// Marks both entries of a pair: the next packet of either end is answered with RST and closes it. `false` where it is
+/// over already.
+#[inline(always)]
+pub fn mark_reset<F: Family>(tier: Tier, key: &FlowKey<F::Address>, entry: Entry<F::Address>) -> bool {
+    let twin = tier.twin_of::<F>(key, entry.twin_in_place());
+    let marked = mark::<F>(entry);
+    if let (true, Some(twin)) = (marked, twin) {
+        mark::<F>(twin);
+    }
+    marked
+}
+
+/// Marks one entry, whatever packets change in it at the same moment.
+#[inline(always)]
+fn mark<F: Family>(entry: Entry<F::Address>) -> bool {
+    for _ in 0..MARK_TRIES {
+        let word = entry.word();
+        if matches!(word.state(), State::Closed | State::Dead) {
+            return false;
+        }
+        if entry.exchange(word, word.with(flow_flags::RESET)) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Changes both entries of a pair, the first only if it still is as it was judged. What somebody has claimed to delete

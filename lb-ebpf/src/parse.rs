@@ -68,7 +68,7 @@ pub enum Parsed {
 /// Where TCP begins and how much of it there is.
 pub struct Layout {
     /// Offset of the TCP header in the frame.
-    tcp_at: usize,
+    pub tcp_at: usize,
     /// Bytes of the IP packet by its own account.
     ip_length: usize,
     /// What it is, unless it is a whole segment.

@@ -17,7 +17,7 @@ use lb_common::{
 };
 use lb_userspace::{
     agent::{clock, collector},
-    kernel::{DataPlane, PinDirectory, Sizes, batch::FlowTables, collect::Tier, pins},
+    kernel::{DataPlane, DropLog, PinDirectory, Sizes, batch::FlowTables, collect::Tier, pins},
 };
 
 const VIP: AddressV4 = AddressV4([10, 77, 0, 10]);
@@ -44,7 +44,7 @@ pub fn measure(flows: u32) -> anyhow::Result<()> {
 
 fn measure_in(pins: &PinDirectory, flows: u32) -> anyhow::Result<()> {
     let sizes = Sizes { flow_table: flows, half_open_table: 32_768, ipv4: true, ipv6: false };
-    let (mut plane, _) = DataPlane::load_pinned(sizes, pins, false)?;
+    let (mut plane, _) = DataPlane::load_pinned(sizes, DropLog::Off, pins)?;
     let settings = settings();
     plane.tables.settings.set(0, settings, 0)?;
     plane.tables.v4.backends.set(1, backend(), 0)?;

@@ -5,6 +5,7 @@
 mod bad_input;
 mod capacity;
 mod detach;
+mod drop_log;
 mod edits;
 mod endings;
 mod memory;

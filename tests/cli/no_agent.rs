@@ -16,7 +16,11 @@ fn everything_that_shows_something_still_does() -> Result<()> {
     }
     let mut setting = Setting::usual()?;
     let (hold, by) = setting.hold(MANY)?;
-    let living = setting.agent.status()?;
+    let used = |status: &serde_json::Value| {
+        ["flow_table", "half_open_table"].map(|table| status[table]["used"].as_u64().unwrap_or(u64::MAX))
+    };
+    let living =
+        setting.agent.wait_status("a walk that has counted all", |status| used(status) == [MANY, 0])?;
     setting.agent.kill9()?;
 
     let text = answer(&setting.agent.try_xdplb(&["status"])?, 3);
@@ -30,6 +34,8 @@ fn everything_that_shows_something_still_does() -> Result<()> {
     assert_eq!(status["ready"], false, "nobody is ready: {status:#}");
     let since = |status: &serde_json::Value| status["agent"]["since"].as_str().map(str::to_owned);
     assert!(since(&status) >= since(&living), "since its last sign of life, not its start: {status:#}");
+    assert_eq!(used(&status), [MANY, 0], "the tables are as full as they were: {status:#}");
+    assert_eq!(status["flow_table"]["capacity"], living["flow_table"]["capacity"], "and as large");
     for (backend, count) in &by {
         let entry = status::backend(&status, backend).unwrap_or_else(|| panic!("{backend}: {status:#}"));
         assert_eq!(entry["flows"], *count, "{backend} holds what it held");
@@ -59,6 +65,11 @@ fn everything_that_shows_something_still_does() -> Result<()> {
     assert!(told.contains("reset with the next packet"), "{told}");
     let broken = hold.wait_broken(usize::try_from(by["c1"])?, PATIENCE)?;
     assert!(broken.iter().all(|one| one.backend == "c1"), "and no others: {broken:?}");
+    // It is the kernel that resets, by the program that the agent has left.
+    std::fs::remove_file(setting.pins().join("collect"))?;
+    let reply = setting.agent.try_xdplb(&["flows", "reset", "--backend", "c2"])?;
+    assert_eq!(reply.status.code(), Some(1), "there is nothing to reset with: {reply:?}");
+    assert!(reply.stderr.contains("no program to reset flows with: start one with"), "{reply:?}");
 
     setting.agent.start_again()?;
     setting.agent.xdplb(&["ready"])?;

@@ -110,8 +110,10 @@ fn two_side_by_side_both_serve() -> Result<()> {
     assert_eq!(report.by("c1") + report.by("c2"), 40, "the one at the back serves: {report:?}");
 
     // One goes, the other stays.
-    answer(&ask(&at_front, "detach")?, 0);
-    front.wait(PATIENCE)?;
+    let told = answer(&ask(&at_front, "detach")?, 0);
+    assert!(told.contains("stay 1 for the xdplb on xlb1"), "both need the sysctls: {told}");
+    assert!(told.ends_with("the agent has ended\n"), "{told}");
+    assert!(front.wait(PATIENCE)?.success(), "it ended well");
     assert!(!crate::setting::has_program(&lab, "xlb0")?, "its program went with it");
     answer(&ask(&at_back, "ready")?, 0);
     let report = Load::start(&lab, &to_back)?.finish()?;

@@ -185,6 +185,8 @@ pub mod flow_flags {
     pub const RESET: u8 = 0x08;
     /// The entry was never seen from its SYN on.
     pub const ADOPTED: u8 = 0x10;
+    /// Forward entries: the flow table did not take the pair, which stays in the lower tier and has been counted.
+    pub const STAYS_BELOW: u8 = 0x20;
 }
 
 impl StateWord {

@@ -24,7 +24,7 @@ use crate::{
         },
     },
     health,
-    kernel::Tables,
+    kernel::{Tables, collect::Collector},
     tables::ids::Assignment,
 };
 
@@ -149,13 +149,23 @@ impl Agent {
         Ok(receiver)
     }
 
-    /// Has the flows reset that match.
-    pub(super) fn reset_flows(&self, filter: &FlowFilter) -> Result<Done, ApiError> {
-        self.known(filter.backend.as_deref())?;
-        let marked = flows::reset(&self.flow_tables, &self.names(), filter)
-            .map_err(|error| ApiError::failed(format!("the flow tables cannot be walked: {error}")))?;
-        let words = flows::reset_words(marked);
-        Ok(if marked == 0 { Done::unchanged(words) } else { Done::changed(words) })
+    /// Has the flows reset that match; a thread of its own finds them and answers.
+    pub(super) fn reset_flows(&mut self, filter: FlowFilter, reply: Reply<Done>) {
+        let prepared = self.known(filter.backend.as_deref()).and_then(|()| {
+            let program = self.applier.plane().collector_descriptor();
+            program.map_err(|error| ApiError::failed(error.to_string()))
+        });
+        let (tables, names) = (Arc::clone(&self.flow_tables), self.names());
+        let work = move |program| {
+            let marked = flows::reset(&tables, &mut Collector::new(program), &names, &filter)
+                .map_err(|error| ApiError::failed(format!("the flows cannot be reset: {error}")))?;
+            let words = flows::reset_words(marked);
+            Ok(if marked == 0 { Done::unchanged(words) } else { Done::changed(words) })
+        };
+        match prepared {
+            Ok(program) => drop(tokio::task::spawn_blocking(move || drop(reply.send(work(program))))),
+            Err(error) => drop(reply.send(Err(error))),
+        }
     }
 
     /// Refuses a name that no backend has.

@@ -68,19 +68,22 @@ impl Agent {
         }
         for name in pins::linked_interfaces(self.pins.path()) {
             if !self.attached.values().any(|attached| attached.name == name) {
-                let _gone = std::fs::remove_file(self.pins.link(&name));
-                log::info!("{name}: the program is off");
+                match pins::remove_link(&self.pins.link(&name)) {
+                    Ok(()) => log::info!("{name}: the program is off"),
+                    Err(error) => log::warn!("{name}: the program stays on: {error}"),
+                }
             }
         }
         Ok(())
     }
 
     fn attach_one(&mut self, index: u32) -> Result<(), kernel::Error> {
-        let Attached { name, how, pinned, .. } = self.attached[&index].clone();
-        let same = pinned.is_none_or(|old| old == how);
-        let mut attempt =
-            kernel::attach(self.applier.plane().forwarder()?, &self.pins, (&name, index), how, same);
-        let mut how = how;
+        let Attached { name, mut how, pinned, .. } = self.attached[&index].clone();
+        let program = self.applier.plane().forwarder()?;
+        let mut attempt = match pinned {
+            Some(old) if old != how => kernel::attach_anew(program, &self.pins, (&name, index), how),
+            _ => kernel::attach(program, &self.pins, (&name, index), how),
+        };
         if let Err(error) = &attempt
             && how == Attachment::Native
             && self.state.config().xdp_mode == XdpMode::Auto
@@ -90,8 +93,8 @@ impl Agent {
                 "{name}: the driver {driver} takes no native XDP ({error}); generic XDP is used, which is slower"
             );
             how = Attachment::Generic;
-            attempt =
-                kernel::attach(self.applier.plane().forwarder()?, &self.pins, (&name, index), how, false);
+            let program = self.applier.plane().forwarder()?;
+            attempt = kernel::attach_anew(program, &self.pins, (&name, index), how);
         }
         attempt?;
         let reason = match net::xdp_advice(Some(&self.driver_of(index))) {

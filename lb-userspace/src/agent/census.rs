@@ -28,9 +28,9 @@ pub struct Census {
     pub addresses: BTreeSet<IpAddr>,
     /// SNAT ports in use, of each pool: closed connections hold theirs until they are collected.
     pub ports: BTreeMap<PortPool, u64>,
-    /// Connections in the flow tables.
+    /// Connections that the flow tables hold, in whatever state.
     pub flow_table_used: u64,
-    /// Connections in the half-open tiers.
+    /// Connections that the half-open tiers hold, in whatever state.
     pub half_open_used: u64,
     /// When the walk began.
     pub begun: Option<Instant>,
@@ -76,7 +76,8 @@ impl Census {
     /// Counts all tables at once; the agent itself does it in slices.
     pub fn of(tables: &FlowTables) -> io::Result<Self> {
         let mut census = Self::begin();
-        for tier in [Tier::Flows, Tier::HalfOpen] {
+        // As the agent does: a pair that is promoted meanwhile is in the upper tier before it has gone from the lower.
+        for tier in [Tier::HalfOpen, Tier::Flows] {
             census.walk::<AddressV4>(tables, tier)?;
             census.walk::<AddressV6>(tables, tier)?;
         }

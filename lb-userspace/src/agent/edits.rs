@@ -11,6 +11,22 @@ use crate::{
     },
 };
 
+/// What an edit changes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// The running agent, and the file that it was configured by, so that it lasts.
+    AgentAndFile,
+    /// The running agent alone.
+    AgentOnly,
+}
+
+impl Reach {
+    /// As `--runtime` has it.
+    fn of(runtime: bool) -> Self {
+        if runtime { Self::AgentOnly } else { Self::AgentAndFile }
+    }
+}
+
 /// What is said of an edit.
 struct Words {
     /// When it was made.
@@ -37,7 +53,7 @@ impl Agent {
             Command::BackendWeight(request, reply) => drop(reply.send(self.set_weight(request).await)),
             Command::BackendIdle(backend, reply) => self.wait_for_idle(backend, reply),
             Command::Flows(filter, reply) => drop(reply.send(self.flows(filter))),
-            Command::FlowsReset(filter, reply) => drop(reply.send(self.reset_flows(&filter))),
+            Command::FlowsReset(filter, reply) => self.reset_flows(filter, reply),
             Command::Events(_, reply) => {
                 let words = "this version keeps no events yet; the agent's log has them";
                 drop(reply.send(Err(ApiError::not_found(words))));
@@ -61,7 +77,7 @@ impl Agent {
             already: format!("{name} is there already, with the address {}", request.address),
         };
         let change = BackendChange::Add { name, address: request.address, weight };
-        self.edit(&change, request.runtime, words).await
+        self.edit(&change, Reach::of(request.runtime), words).await
     }
 
     async fn remove(&mut self, request: BackendRemove) -> Result<Done, ApiError> {
@@ -81,7 +97,7 @@ impl Agent {
                 (Some(_), true) => format!("{name} is removed already, its last flows are reset"),
             },
         };
-        let done = self.edit(&BackendChange::Remove { name }, request.runtime, words).await?;
+        let done = self.edit(&BackendChange::Remove { name }, Reach::of(request.runtime), words).await?;
         if let (true, Some(id)) = (request.now, id) {
             self.state.cut(id);
             self.apply();
@@ -101,7 +117,7 @@ impl Agent {
             }
         };
         let words = Words { done: format!("{name} {meaning}"), already: format!("{name} is {word} already") };
-        self.edit(&BackendChange::SetState { name, state }, request.runtime, words).await
+        self.edit(&BackendChange::SetState { name, state }, Reach::of(request.runtime), words).await
     }
 
     async fn set_weight(&mut self, request: BackendWeight) -> Result<Done, ApiError> {
@@ -110,11 +126,11 @@ impl Agent {
             done: format!("{name} has weight {weight}"),
             already: format!("{name} has weight {weight} already"),
         };
-        self.edit(&BackendChange::SetWeight { name, weight }, request.runtime, words).await
+        self.edit(&BackendChange::SetWeight { name, weight }, Reach::of(request.runtime), words).await
     }
 
-    /// Changes the file, unless it is told not to or there is none, and the running state.
-    async fn edit(&mut self, change: &BackendChange, runtime: bool, words: Words) -> Result<Done, ApiError> {
+    /// Changes the running state, and the file where there is one and the edit reaches so far.
+    async fn edit(&mut self, change: &BackendChange, reach: Reach, words: Words) -> Result<Done, ApiError> {
         // What the running agent has is judged first, on this host too: the file is only written when it fits.
         let refused = |error: &dyn std::error::Error| ApiError::conflict(error.to_string());
         let running = self.state.config().changed(change).map_err(|error| refused(&error))?;
@@ -122,7 +138,7 @@ impl Agent {
             config.resolve(&self.network.host_facts()).map_err(|error| refused(&error))?;
         }
         let mut written = false;
-        if let (false, Some(file)) = (runtime, &mut self.file) {
+        if let (Reach::AgentAndFile, Some(file)) = (reach, &mut self.file) {
             match file.edit(change, &self.options.overrides) {
                 Ok(outcome) => written = outcome != Outcome::Unchanged,
                 Err(error @ (EditError::Config(_) | EditError::FromFlags(_) | EditError::Stale(_))) => {
@@ -142,7 +158,7 @@ impl Agent {
         } else {
             done.notes.push("the agent had it so already; now its file says so too".into());
         }
-        if self.file.is_none() && !runtime {
+        if self.file.is_none() && reach == Reach::AgentAndFile {
             done.notes.push("there is no configuration file: this lasts until the agent restarts".into());
         }
         Ok(done)
@@ -212,6 +228,7 @@ impl Agent {
         let now = self.state.config();
         let keys = [
             ("xdp_mode", now.xdp_mode != config.xdp_mode),
+            ("log_drops", now.log_drops != config.log_drops),
             ("cluster_key_file", now.cluster_key_file != config.cluster_key_file),
         ];
         let late = keys.iter().filter(|(_, differs)| *differs);

@@ -1,9 +1,9 @@
-//! The flows for the command line: walked in slices, named, filtered; and marked for reset.
+//! The flows for the command line: walked in slices, named, filtered; and named to the kernel, which resets them.
 
 use std::{collections::BTreeMap, io, net::SocketAddr};
 
 use lb_common::{
-    abi::{AddressV4, AddressV6, BackendId, Flow as Entry, FlowKey, FlowMeta, StateWord, flow_flags},
+    abi::{AddressV4, AddressV6, BackendId, Flow as Entry, FlowKey, FlowMeta, StateWord},
     tcp::{Direction, State},
     tick::{Tick, ns_from_ticks},
 };
@@ -13,7 +13,7 @@ use crate::{
     control::types::{Flow, FlowFilter},
     kernel::{
         batch::{FlowTables, Walk, WalkFamily},
-        collect::Tier,
+        collect::{Collector, Tier},
     },
 };
 
@@ -93,18 +93,25 @@ fn describe<A: Standard>(
     }
 }
 
-/// Marks the flows that match: their next packet, from either end, is answered with RST. Returns how many.
-pub fn reset(tables: &FlowTables, names: &Names, filter: &FlowFilter) -> io::Result<u64> {
+/// Has the flows marked that match: their next packet, from either end, is answered with RST. Returns how many.
+pub fn reset(
+    tables: &FlowTables,
+    collector: &mut Collector,
+    names: &Names,
+    filter: &FlowFilter,
+) -> io::Result<u64> {
     let mut marked = 0;
-    for tier in [Tier::Flows, Tier::HalfOpen] {
-        marked += reset_of::<AddressV4>(tables, tier, names, filter)?;
-        marked += reset_of::<AddressV6>(tables, tier, names, filter)?;
+    // A pair that is promoted meanwhile is in the upper tier before it has gone from the lower.
+    for tier in [Tier::HalfOpen, Tier::Flows] {
+        marked += reset_of::<AddressV4>(tables, collector, tier, names, filter)?;
+        marked += reset_of::<AddressV6>(tables, collector, tier, names, filter)?;
     }
     Ok(marked)
 }
 
 fn reset_of<A: Standard>(
     tables: &FlowTables,
+    collector: &mut Collector,
     tier: Tier,
     names: &Names,
     filter: &FlowFilter,
@@ -120,35 +127,9 @@ fn reset_of<A: Standard>(
             .filter(|(key, entry)| filter.matches(&describe(key, entry, None, names, now)))
             .map(|(key, _)| key)
             .collect();
-        for key in matching {
-            marked += u64::from(mark(tables, tier, &key)?);
-        }
+        marked += u64::from(collector.reset(tier, &matching)?);
     }
     Ok(marked)
-}
-
-/// Sets the flag in both entries, read just before: what the data plane writes meanwhile are figures.
-fn mark<A: Standard>(tables: &FlowTables, tier: Tier, key: &FlowKey<A>) -> io::Result<bool> {
-    let Some(mut forward) = tables.get(tier, key) else { return Ok(false) };
-    let twin_key = forward.twin;
-    forward.meta.state = StateWord(forward.meta.state).with(flow_flags::RESET).0;
-    if !set(tables, tier, key, &forward)? {
-        return Ok(false);
-    }
-    if let Some(mut reverse) = tables.get(tier, &twin_key).filter(|twin| twin.twin == *key) {
-        reverse.meta.state = StateWord(reverse.meta.state).with(flow_flags::RESET).0;
-        set(tables, tier, &twin_key, &reverse)?;
-    }
-    Ok(true)
-}
-
-/// Overwrites an entry; `false` where it has gone.
-fn set<A: Standard>(tables: &FlowTables, tier: Tier, key: &FlowKey<A>, flow: &Entry<A>) -> io::Result<bool> {
-    match tables.set(tier, key, flow) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 /// How many flows were marked, in words.

@@ -1,12 +1,9 @@
 //! How an agent ends.
 
-use super::Agent;
-use crate::{
-    control::{
-        Reply,
-        types::{ApiError, Done},
-    },
-    kernel::pins,
+use super::{Agent, host};
+use crate::control::{
+    Reply,
+    types::{ApiError, Done},
 };
 
 /// How the agent ends.
@@ -19,7 +16,7 @@ pub enum Leaving {
 
 impl Agent {
     /// Ends the agent: the programs stay unless it was asked otherwise.
-    pub(super) fn leave(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn leave(&mut self) -> anyhow::Result<()> {
         let _no_supervisor = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         let leaving = self.leaving.take().unwrap_or(Leaving::Stay);
         let reply = match leaving {
@@ -30,17 +27,16 @@ impl Agent {
             Leaving::Stay => None,
             Leaving::Detach(reply) => reply,
         };
-        let removed = pins::remove_all(self.pins.path());
+        let detached = host::detach(self.pins.path()).await;
+        if let Ok(detached) = &detached {
+            detached.notes.iter().for_each(|note| log::warn!("{note}"));
+        }
         if let Some(reply) = reply {
-            let words = "the programs are off and the pinned state is gone; the agent has ended";
-            let _gone = reply.send(match &removed {
-                Ok(()) => Ok(Done::changed(words)),
-                Err(error) => Err(ApiError::failed(format!(
-                    "{} cannot be removed: {error}",
-                    self.pins.path().display()
-                ))),
+            let _gone = reply.send(match &detached {
+                Ok(detached) => Ok(Done { notes: detached.notes.clone(), ..Done::changed(detached.words()) }),
+                Err(error) => Err(ApiError::failed(format!("{error:#}"))),
             });
         }
-        Ok(removed?)
+        detached.map(drop)
     }
 }

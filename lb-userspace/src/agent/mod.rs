@@ -12,9 +12,11 @@ pub mod catalog;
 pub mod census;
 pub mod clock;
 pub mod collector;
+pub mod drop_log;
 pub mod edits;
 pub mod flows;
 pub mod former;
+pub mod host;
 pub mod leaving;
 pub mod machines;
 pub mod network;
@@ -149,7 +151,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     println!("ready");
     let _no_supervisor = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     agent.serve(events).await;
-    let result = agent.leave();
+    let result = agent.leave().await;
     drop(stop);
     let _ended = serving.await;
     result
@@ -201,8 +203,7 @@ impl Agent {
             log::info!("{service}: a backend is healthy again");
         }
         let links = self.network.link_entries(&attachments);
-        let unfinished = links.values().any(|link| link.flags != 0);
-        let settings = settings::settings(self.state.config(), self.key, unfinished);
+        let settings = settings::settings(self.state.config(), self.key, settings::switches(&links));
         // First the names: an id that flows hold must not be one that the next agent does not know.
         self.keep_catalog();
         self.applier.apply(&desired, &links, &settings)?;

@@ -10,14 +10,13 @@ use tokio::sync::mpsc;
 
 use super::{
     Agent, Options, addresses::Addresses, apply::Applier, attaching, catalog::Catalog, clock, collector,
-    former::Former, network::Network, settings, state::State,
+    drop_log, former::Former, host, network::Network, settings, state::State,
 };
 use crate::{
     config::{ClusterKey, Config, Family},
     control::{Server, types::Status},
     health::{ProbeResult, Prober, TargetId},
-    kernel::{self, DataPlane, PinDirectory, Sizes, batch::FlowTables},
-    net,
+    kernel::{self, DataPlane, DropLog, PinDirectory, Sizes, batch::FlowTables},
 };
 
 /// Sets everything up: tables filled, programs attached, socket bound. Nothing of a running agent is touched before the
@@ -38,18 +37,19 @@ pub async fn start(
     network.remember(former.ways(), former.remains.links);
     let mut state = State::new(config, &host, former.ids, &health, Agent::now())?;
     let sizes = sizes(&state);
-    let (mut plane, notes) = DataPlane::load_pinned(sizes, &pins, options.discard_flows)?;
-    let capacities = kernel::load::capacities(&pins, sizes)?;
-    let prepared = net::prepare_fib()?;
-    for sysctl in prepared.changed() {
-        log::info!("{sysctl} set to 1, so that next hops can be looked up; the host is not made a router");
+    if options.discard_flows {
+        kernel::load::discard(&pins)?;
     }
-    network.follow(&state.backend_addresses()).await;
-
+    let drop_log = if state.config().log_drops { DropLog::On } else { DropLog::Off };
+    let (mut plane, notes) = DataPlane::load_pinned(sizes, drop_log, &pins)?;
+    if drop_log == DropLog::On {
+        drop_log::follow(&mut plane)?;
+    }
+    let capacities = kernel::load::capacities(&pins, sizes)?;
     let collector_program = plane.collector_descriptor()?;
     let key_words = key.or_else(|| pinned_key(&plane)).map_or_else(random_key, Ok)?;
     let (collector, messages) = std_mpsc::channel();
-    let first_settings = settings::settings(state.config(), key_words, false);
+    let first_settings = settings::settings(state.config(), key_words, 0);
     let census = collector::start(pins.path().into(), collector_program, first_settings, messages)?;
     let flow_tables = Arc::new(FlowTables::open(pins.path()).context("the flow tables cannot be opened")?);
     let (prober, results) = Prober::start();
@@ -83,14 +83,21 @@ pub async fn start(
         listeners: Vec::new(),
         catalog: Catalog::default(),
     };
-    agent.begin(former.status.as_ref())?;
+    if let Err(error) = agent.begin(former.status.as_ref()).await {
+        if agent.pins.is_new() {
+            agent.undo().await;
+        }
+        return Err(error);
+    }
     agent.pins.keep();
     Ok((agent, server, results))
 }
 
 impl Agent {
-    /// Fills the tables, then lets packets in.
-    fn begin(&mut self, former: Option<&Status>) -> anyhow::Result<()> {
+    /// Finds the ways to the backends and fills the tables, then lets packets in.
+    async fn begin(&mut self, former: Option<&Status>) -> anyhow::Result<()> {
+        host::prepare(&self.pins)?;
+        self.network.follow(&self.state.backend_addresses()).await;
         self.attached = attaching::plan(self, former);
         let attached: Vec<u32> = self.attached.keys().copied().collect();
         self.network.assign_links(&attached);
@@ -106,6 +113,13 @@ impl Agent {
         self.schedule_probes();
         self.warn();
         Ok(())
+    }
+
+    /// Gives back what a beginning has taken that came to nothing.
+    async fn undo(&self) {
+        if let Err(error) = host::detach(self.pins.path()).await {
+            log::warn!("{error:#}");
+        }
     }
 }
 

@@ -93,6 +93,9 @@ pub struct RunArgs {
     /// where in the kernel the programs run
     #[arg(long, value_name = "MODE", value_parser = PossibleValuesParser::new(XdpMode::WORDS).try_map(|word| word.parse::<XdpMode>()))]
     pub xdp_mode: Option<XdpMode>,
+    /// log every packet that is dropped, with the reason and its addresses
+    #[arg(long)]
+    pub log_drops: bool,
     /// take the programs off when the agent exits; else they go on forwarding until the next agent
     #[arg(long)]
     pub detach_on_exit: bool,
@@ -110,6 +113,7 @@ impl RunArgs {
             backends: self.backends.clone(),
             mode: self.mode,
             xdp_mode: self.xdp_mode,
+            log_drops: self.log_drops,
         }
     }
 }
@@ -318,11 +322,16 @@ mod tests {
     #[test]
     fn run_takes_a_whole_configuration() {
         let line = "xdplb run --interface eth0 --interface eth1 --vip 192.0.2.10 --vip 2001:db8::10 \
-                    --backend a=10.0.0.1 --backend 10.0.0.2 --mode nat --xdp-mode generic --detach-on-exit \
-                    --discard-flows";
-        let Command::Run(run) = parsed(line).command else { panic!("this should be run") };
+                    --backend a=10.0.0.1 --backend 10.0.0.2 --mode nat --xdp-mode generic --log-drops \
+                    --detach-on-exit --discard-flows";
+        let parsed_run = |line| match parsed(line).command {
+            Command::Run(run) => run,
+            other => panic!("`{line}` should be run, not {other:?}"),
+        };
+        let run = parsed_run(line);
         assert!(run.detach_on_exit && run.discard_flows && run.config.is_none());
         let flags = run.overrides();
+        assert!(flags.log_drops && !parsed_run("xdplb run").overrides().log_drops);
         assert_eq!(flags.interfaces, ["eth0", "eth1"]);
         assert_eq!(flags.vips.len(), 2);
         assert_eq!(flags.backends[0].name, "a");

@@ -9,6 +9,7 @@ use super::{
     args::{
         BackendCommand, Command, EventsArgs, FlowFilter as FilterArgs, FlowsArgs, FlowsCommand, GlobalArgs,
     },
+    flow_printer::FlowPrinter,
     offline::Offline,
     put,
 };
@@ -17,11 +18,11 @@ use crate::{
         Client, ClientError, Lines,
         types::{
             Admin, BackendAdd, BackendRemove, BackendState, BackendWeight, Detach, Done, Event, EventFilter,
-            Flow, FlowFilter,
+            FlowFilter,
         },
     },
     kernel::pins,
-    view::{self, FlowTable, Style},
+    view::{self, Style},
 };
 
 /// Carries out a client command.
@@ -160,24 +161,31 @@ impl Session {
     /// What nobody holds is taken off here; what an agent holds is asked of it, and of no other.
     async fn detach(&self) -> anyhow::Result<Exit> {
         let GlobalArgs { pin_dir, socket, .. } = &self.global;
-        let done = pins::own_pins(pin_dir).is_ok_and(|pins| !pins.is_empty());
-        if let (true, Ok(Some(words))) = (done, Offline::detach(pin_dir)) {
-            put(&(words + "\n"));
-            return Ok(Exit::Done);
-        }
-        let request = Detach { pin_dir: Some(std::path::absolute(pin_dir)?) };
-        if let Some(done) = or_offline(self.client.detach(&request).await)? {
+        let pinned = pins::own_pins(pin_dir).is_ok_and(|pins| !pins.is_empty());
+        let offline = if pinned { Offline::detach(pin_dir).await } else { Ok(None) };
+        if let Ok(Some(done)) = offline {
             return self.say(Ok(done));
         }
-        match Offline::detach(pin_dir)? {
-            Some(words) => put(&(words + "\n")),
+        let request = Detach { pin_dir: Some(std::path::absolute(pin_dir)?) };
+        let process = self.client.process().await;
+        if let Some(done) = or_offline(self.client.detach(&request).await)? {
+            self.say(Ok(done))?;
+            // One that cannot be watched, in a PID namespace of its own say, ends all the same.
+            if let Ok(process) = process {
+                process.ended().await?;
+                put("the agent has ended\n");
+            }
+            return Ok(Exit::Done);
+        }
+        offline?;
+        match Offline::detach(pin_dir).await? {
+            Some(done) => self.say(Ok(done)),
             None => anyhow::bail!(
                 "an agent holds {}, and none answers on {}: name its --socket",
                 pin_dir.display(),
                 socket.display()
             ),
         }
-        Ok(Exit::Done)
     }
 
     async fn edit(&self, command: BackendCommand) -> anyhow::Result<Exit> {
@@ -245,53 +253,4 @@ async fn print_all<T: serde::de::DeserializeOwned>(
         print(items)?;
     }
     Ok(())
-}
-
-/// Flows that are gathered before the first are printed, so that short lists are aligned as a whole.
-const GATHERED: usize = 1000;
-
-/// Prints flows as they come, as a table or as one JSON array.
-struct FlowPrinter {
-    table: Option<FlowTable>,
-    gathered: Vec<Flow>,
-    first: bool,
-}
-
-impl FlowPrinter {
-    fn new(json: bool) -> Self {
-        if json {
-            put("[");
-        }
-        Self { table: (!json).then(|| FlowTable::new(&Style::stdout())), gathered: Vec::new(), first: true }
-    }
-
-    fn take(&mut self, flows: Vec<Flow>) -> anyhow::Result<()> {
-        self.gathered.extend(flows);
-        if self.gathered.len() >= GATHERED { self.print() } else { Ok(()) }
-    }
-
-    fn print(&mut self) -> anyhow::Result<()> {
-        let flows = std::mem::take(&mut self.gathered);
-        if let Some(table) = &mut self.table {
-            put(&table.rows(&flows));
-            return Ok(());
-        }
-        let mut text = String::new();
-        for flow in flows {
-            let comma = if std::mem::take(&mut self.first) { "\n  " } else { ",\n  " };
-            text.push_str(comma);
-            text.push_str(&serde_json::to_string(&flow)?);
-        }
-        put(&text);
-        Ok(())
-    }
-
-    fn end(&mut self) -> anyhow::Result<()> {
-        self.print()?;
-        match &mut self.table {
-            Some(table) => put(&table.end()),
-            None => put("\n]\n"),
-        }
-        Ok(())
-    }
 }

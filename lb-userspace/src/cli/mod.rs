@@ -5,6 +5,7 @@
 
 pub mod args;
 mod commands;
+mod flow_printer;
 mod offline;
 
 use std::{io::Write as _, process::ExitCode};
@@ -96,7 +97,7 @@ fn run_agent(global: &GlobalArgs, run: &RunArgs) -> anyhow::Result<Exit> {
         discard_flows: run.discard_flows,
     };
     asynchronous(async {
-        agent::run(options).await?;
+        Box::pin(agent::run(options)).await?;
         Ok(Exit::Done)
     })
 }

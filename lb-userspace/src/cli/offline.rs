@@ -9,9 +9,9 @@ use anyhow::Context as _;
 use lb_common::abi::ABI_VERSION;
 
 use crate::{
-    agent::{answers, catalog, census::Census, clock, flows},
-    control::types::{Agent, Counters, Flow, FlowFilter, Status, Timestamp, XdpMode},
-    kernel::{self, Tables, batch::FlowTables, load, pins},
+    agent::{answers, catalog, census::Census, clock, flows, host},
+    control::types::{Agent, Counters, Done, Flow, FlowFilter, Status, Timestamp, XdpMode},
+    kernel::{self, Tables, batch::FlowTables, collect::Collector, load, pins},
     tables::ids::{Assignment, BackendIds},
     view::{self, Style},
 };
@@ -125,7 +125,10 @@ impl Offline {
     pub(super) fn reset_flows(&self, filter: &FlowFilter) -> anyhow::Result<String> {
         self.known(filter)?;
         let tables = FlowTables::open(&self.directory)?;
-        Ok(flows::reset_words(flows::reset(&tables, &self.names(), filter)?))
+        let mut collector = Collector::open(&self.directory).context(
+            "the agent that is gone has left no program to reset flows with: start one with `xdplb run`",
+        )?;
+        Ok(flows::reset_words(flows::reset(&tables, &mut collector, &self.names(), filter)?))
     }
 
     /// Refuses a name that no backend has.
@@ -146,12 +149,12 @@ impl Offline {
         )
     }
 
-    /// Takes the programs off and removes the pinned state; `None` where an agent holds it.
+    /// Takes everything off; `None` where an agent holds it.
     ///
     /// # Errors
     ///
     /// Where it may not be read or removed.
-    pub(super) fn detach(directory: &Path) -> anyhow::Result<Option<String>> {
+    pub(super) async fn detach(directory: &Path) -> anyhow::Result<Option<Done>> {
         let pins = match pins::own_pins(directory) {
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 anyhow::bail!("{} may not be read: run this as root", directory.display())
@@ -159,18 +162,14 @@ impl Offline {
             pins => pins.with_context(|| format!("{} cannot be read", directory.display()))?,
         };
         if pins.is_empty() {
-            return Ok(Some(format!("nothing to do: nothing is pinned in {}", directory.display())));
+            let words = format!("nothing to do: nothing is pinned in {}", directory.display());
+            return Ok(Some(Done::unchanged(words)));
         }
-        let lock = match kernel::PinDirectory::open(directory) {
+        let _lock = match kernel::PinDirectory::open(directory) {
             Err(kernel::Error::Busy(_)) => return Ok(None),
             lock => lock?,
         };
-        let interfaces = pins::linked_interfaces(directory);
-        pins::remove_all(directory).with_context(|| format!("{} cannot be removed", directory.display()))?;
-        drop(lock);
-        Ok(Some(match interfaces.as_slice() {
-            [] => "the pinned state is gone".into(),
-            some => format!("the programs are off {} and the pinned state is gone", some.join(", ")),
-        }))
+        let detached = host::detach(directory).await?;
+        Ok(Some(Done { notes: detached.notes.clone(), ..Done::changed(detached.words()) }))
     }
 }

@@ -65,6 +65,7 @@ pub(crate) fn build(
         vips: reader.vips(raw.vips, flags)?,
         mode,
         xdp_mode,
+        log_drops: flags.log_drops || raw.log_drops.unwrap_or(false),
         snat_addresses: reader.addresses("snat_addresses", raw.snat_addresses)?.unwrap_or_default(),
         snat_ports,
         cluster_key_file: reader.absolute_path("cluster_key_file", raw.cluster_key_file)?,

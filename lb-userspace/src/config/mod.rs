@@ -59,6 +59,8 @@ pub struct Config {
     pub mode: Mode,
     /// Where in the kernel the programs run.
     pub xdp_mode: XdpMode,
+    /// Whether each packet of ours that is dropped is told in the log.
+    pub log_drops: bool,
     /// The source addresses that backends see, at most one a family; empty is "as a proxy would choose".
     pub snat_addresses: Vec<Located<IpAddr>>,
     /// The source ports that backends see.

@@ -18,6 +18,8 @@ pub struct Overrides {
     pub mode: Option<Mode>,
     /// `--xdp-mode`.
     pub xdp_mode: Option<XdpMode>,
+    /// `--log-drops`: true goes over the file, false leaves it to the file.
+    pub log_drops: bool,
 }
 
 /// A backend as the command line names it: `[NAME=]IP`.

@@ -12,6 +12,7 @@ pub(crate) struct RawConfig {
     pub(crate) vips: Option<Spanned<Vec<Spanned<String>>>>,
     pub(crate) mode: Option<Spanned<String>>,
     pub(crate) xdp_mode: Option<Spanned<String>>,
+    pub(crate) log_drops: Option<bool>,
     pub(crate) snat_addresses: Option<Spanned<Vec<Spanned<String>>>>,
     pub(crate) snat_ports: Option<Spanned<RawPorts>>,
     pub(crate) cluster_key_file: Option<Spanned<String>>,

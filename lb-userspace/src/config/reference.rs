@@ -141,6 +141,15 @@ pub static KEYS: &[Key] = &[
     ),
     key(
         Top,
+        "log_drops",
+        "true or false",
+        Is("false"),
+        "Whether the agent logs every packet that it drops, one line each with the reason as `xdplb counters` names \
+         it, source and destination; 32 lines a second and CPU at most. For a while, to find out what happens: it costs \
+         time for each such packet.",
+    ),
+    key(
+        Top,
         "snat_addresses",
         "a list of at most one IP address a family",
         Says(

@@ -16,6 +16,7 @@ pub fn render(config: &Config) -> String {
     }
     out.string("mode", config.mode);
     out.string("xdp_mode", config.xdp_mode);
+    out.bare("log_drops", config.log_drops);
     if config.snat_addresses.is_empty() {
         out.comment("snat_addresses: the VIP, or the address that leads to the backend");
     } else {

@@ -21,10 +21,12 @@ use super::types::{
 mod error;
 mod exchange;
 mod lines;
+mod process;
 
 pub use error::ClientError;
 use exchange::Exchange;
 pub use lines::Lines;
+pub use process::AgentProcess;
 
 /// Some hundred services of some hundred backends; what is longer comes as [`Lines`].
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;

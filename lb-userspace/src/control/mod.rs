@@ -14,7 +14,7 @@ mod server;
 mod socket;
 pub mod types;
 
-pub use client::{Client, ClientError, Lines};
+pub use client::{AgentProcess, Client, ClientError, Lines};
 pub use command::{Chunk, Chunks, Command, Reply};
 pub use server::Server;
 pub use socket::BindError;

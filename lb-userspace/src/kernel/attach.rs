@@ -8,7 +8,7 @@ use aya::programs::{
     xdp::XdpLink,
 };
 
-use super::{Error, PinDirectory, syscall};
+use super::{Error, PinDirectory, pins, syscall};
 
 /// How a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,27 +28,40 @@ impl Attachment {
     }
 }
 
-/// Attaches the program to an interface and pins the link; where a link of the same kind is pinned already, only the
-/// program in it is replaced, and not a packet is lost.
+/// Attaches the program to an interface; where a link to it is pinned already, only the program in that is replaced,
+/// and not a packet is lost.
 ///
 /// # Errors
 ///
 /// [`Error::Attach`], with the kernel's reason.
 pub fn attach(
     program: &mut Xdp,
-    pins: &PinDirectory,
+    directory: &PinDirectory,
     (interface, index): (&str, u32),
     attachment: Attachment,
-    replace: bool,
 ) -> Result<(), Error> {
-    let path = pins.link(interface);
-    if path.exists() {
-        if replace && pinned_interface(&path).is_ok_and(|found| found == index) {
-            return take_over(program, interface, &path);
-        }
-        fs::remove_file(&path)
-            .map_err(|error| Error::attach(interface, format!("the old link stays: {error}")))?;
+    let path = directory.link(interface);
+    if path.exists() && pinned_interface(&path).is_ok_and(|found| found == index) {
+        return take_over(program, interface, &path);
     }
+    attach_anew(program, directory, (interface, index), attachment)
+}
+
+/// Attaches the program to an interface and pins the link, which takes the place of one that is pinned: that has the
+/// program on another interface, or in another way.
+///
+/// # Errors
+///
+/// [`Error::Attach`], with the kernel's reason.
+pub fn attach_anew(
+    program: &mut Xdp,
+    directory: &PinDirectory,
+    (interface, index): (&str, u32),
+    attachment: Attachment,
+) -> Result<(), Error> {
+    let path = directory.link(interface);
+    pins::remove_link(&path)
+        .map_err(|error| Error::attach(interface, format!("the old link stays: {error}")))?;
     let id =
         program.attach_to_if_index(index, attachment.mode()).map_err(|error| refusal(interface, &error))?;
     let link = program.take_link(id).map_err(|error| refusal(interface, &error))?;

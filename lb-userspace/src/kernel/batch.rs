@@ -66,14 +66,6 @@ impl FlowTables {
         // SAFETY: the buffer is at least as long as the type, which is valid for every bit pattern.
         Some(unsafe { value.as_ptr().cast::<Flow<A>>().read_unaligned() })
     }
-
-    /// Overwrites one entry that is still there: one that was deleted meanwhile does not come back.
-    pub fn set<A: WalkFamily>(&self, tier: Tier, key: &FlowKey<A>, flow: &Flow<A>) -> io::Result<()> {
-        let mut value = vec![0; value_size::<A>(tier)];
-        syscall::lookup(A::table(self, tier), bytes_of(key), &mut value)?;
-        value[..size_of::<Flow<A>>()].copy_from_slice(bytes_of(flow));
-        syscall::update(A::table(self, tier), bytes_of(key), &value, syscall::Missing::Refuse)
-    }
 }
 
 /// Bytes of a value; the flow comes first in either tier.

@@ -8,6 +8,8 @@ use aya::{
     programs::{ProgramError, links::LinkError},
 };
 
+use super::release;
+
 /// An error of the kernel's side.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -16,17 +18,39 @@ pub enum Error {
         "loading the XDP program is not permitted: run xdplb as root, or give it CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
     )]
     NotPermitted,
-    /// The object could not be loaded.
+    /// The kernel does not have what the programs use.
     #[error(
-        "the kernel refuses the XDP programs ({0}): xdplb needs Linux 6.1 or newer with BTF (/sys/kernel/btf/vmlinux)"
+        "Linux {release} refuses the XDP programs ({reason}): xdplb needs Linux 6.1 or newer with BTF (/sys/kernel/btf/vmlinux)"
     )]
-    Load(Box<EbpfError>),
-    /// The verifier or the driver refused a program.
-    #[error("the kernel refuses the XDP program `{name}` ({reason}): xdplb needs Linux 6.1 or newer")]
+    OldKernel {
+        /// The running kernel.
+        release: String,
+        /// Its words, in one line.
+        reason: String,
+    },
+    /// The object could not be loaded, though the kernel is new enough.
+    #[error(
+        "the maps of the XDP programs cannot be made ({0}): is there BTF (/sys/kernel/btf/vmlinux), and memory for the tables ([limits])?"
+    )]
+    Load(String),
+    /// The verifier refused a program, though the kernel is new enough.
+    #[error(
+        "the verifier of Linux {release} refuses the XDP program `{name}` ({complaint}): please report this line; until then, run xdplb on another kernel from 6.1 on"
+    )]
+    Verifier {
+        /// Which program.
+        name: &'static str,
+        /// The running kernel.
+        release: String,
+        /// What it does not like, in one line.
+        complaint: String,
+    },
+    /// A program cannot be used.
+    #[error("the XDP program `{name}` cannot be used ({reason}): please report this line")]
     Program {
         /// Which program.
         name: &'static str,
-        /// The kernel's words, in one line.
+        /// Why, in one line.
         reason: String,
     },
     /// A map is missing or of another shape.
@@ -84,22 +108,42 @@ impl Error {
     }
 
     /// An error while loading the object.
-    pub(crate) fn load(error: EbpfError) -> Self {
-        if chain(&error).contains("os error 1)") { Self::NotPermitted } else { Self::Load(Box::new(error)) }
+    pub(crate) fn load(error: &EbpfError) -> Self {
+        Self::load_on(release::running(), error)
     }
 
-    /// An error while loading a program.
+    fn load_on(release: String, error: &EbpfError) -> Self {
+        let reason = one_line(&chain(error));
+        if reason.contains("os error 1)") {
+            Self::NotPermitted
+        } else if release::is_too_old(&release) {
+            Self::OldKernel { release, reason }
+        } else {
+            Self::Load(reason)
+        }
+    }
+
+    /// An error about a program.
     pub(crate) fn program(name: &'static str, error: &ProgramError) -> Self {
         match error {
-            ProgramError::LoadError { io_error, .. } if io_error.raw_os_error() == Some(libc::EPERM) => {
-                Self::NotPermitted
-            }
             ProgramError::LoadError { io_error, verifier_log } => {
                 log::debug!("verifier: {verifier_log}");
-                Self::Program { name, reason: io_error.to_string() }
+                Self::refused_by(release::running(), name, io_error, &verifier_log.to_string())
             }
             other => Self::Program { name, reason: one_line(&chain(other)) },
         }
+    }
+
+    /// A program that a kernel of this release has refused, with the log of its verifier.
+    fn refused_by(release: String, name: &'static str, error: &io::Error, log: &str) -> Self {
+        if error.raw_os_error() == Some(libc::EPERM) {
+            return Self::NotPermitted;
+        }
+        if release::is_too_old(&release) {
+            return Self::OldKernel { release, reason: error.to_string() };
+        }
+        let complaint = release::complaint(log).map_or_else(|| error.to_string(), one_line);
+        Self::Verifier { name, release, complaint }
     }
 
     /// An error while attaching.
@@ -135,23 +179,56 @@ fn one_line(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn refused(code: i32) -> String {
+    const OLD: &str = "5.15.0-91-generic";
+    const NEW: &str = "6.18.44";
+
+    fn no_types(release: &str, code: i32) -> String {
         let error = io::Error::from_raw_os_error(code);
-        Error::load(EbpfError::FileError { path: "/sys/kernel/btf/vmlinux".into(), error }).to_string()
+        let error = EbpfError::FileError { path: "/sys/kernel/btf/vmlinux".into(), error };
+        Error::load_on(release.into(), &error).to_string()
+    }
+
+    fn refused(release: &str, code: i32, log: &str) -> String {
+        Error::refused_by(release.into(), "xdplb", &io::Error::from_raw_os_error(code), log).to_string()
     }
 
     #[test]
     fn an_unsupported_kernel_is_told_in_one_line_with_what_it_lacks() {
-        let program = Error::Program { name: "xdplb", reason: "Invalid argument (os error 22)".into() };
-        for sentence in [refused(libc::EINVAL), refused(libc::ENOENT), program.to_string()] {
+        for sentence in
+            [no_types(OLD, libc::ENOENT), refused(OLD, libc::EINVAL, "unknown func\nprocessed 3 insns")]
+        {
+            assert!(sentence.starts_with("Linux 5.15.0-91-generic refuses"), "which kernel: {sentence}");
             assert!(sentence.contains("xdplb needs Linux 6.1 or newer"), "the next step: {sentence}");
             assert_eq!(sentence.lines().count(), 1, "one line: {sentence}");
         }
     }
 
     #[test]
+    fn a_verifier_that_does_not_follow_is_no_unsupported_kernel() {
+        let log = "12: (71) r3 = *(u8 *)(r2 +13)\nR2 offset is\toutside of the packet\nprocessed 12 insns (limit 1000000)\n";
+        let sentence = refused(NEW, libc::EACCES, log);
+        assert!(
+            sentence.starts_with("the verifier of Linux 6.18.44 refuses the XDP program `xdplb`"),
+            "{sentence}"
+        );
+        assert!(sentence.contains("(R2 offset is outside of the packet)"), "what it says: {sentence}");
+        assert!(
+            sentence.contains("please report") && !sentence.contains("newer"),
+            "the next step: {sentence}"
+        );
+        assert_eq!(sentence.lines().count(), 1, "one line: {sentence}");
+        let sentence = refused(NEW, libc::ENOMEM, "");
+        assert!(sentence.contains("(Cannot allocate memory (os error 12))"), "without a log: {sentence}");
+        let sentence = no_types(NEW, libc::ENOENT);
+        assert!(sentence.contains("is there BTF") && !sentence.contains("newer"), "{sentence}");
+    }
+
+    #[test]
     fn a_missing_right_is_no_unsupported_kernel() {
-        let sentence = refused(libc::EPERM);
-        assert!(sentence.contains("run xdplb as root") && !sentence.contains("6.1"), "{sentence}");
+        for sentence in
+            [no_types(OLD, libc::EPERM), no_types(NEW, libc::EPERM), refused(OLD, libc::EPERM, "")]
+        {
+            assert!(sentence.contains("run xdplb as root") && !sentence.contains("6.1"), "{sentence}");
+        }
     }
 }

@@ -5,13 +5,13 @@ use std::{
     fs::{self, DirBuilder, File},
     io,
     os::{
-        fd::AsRawFd,
+        fd::{AsFd, AsRawFd},
         unix::{ffi::OsStrExt, fs::DirBuilderExt},
     },
     path::{Path, PathBuf},
 };
 
-use super::Error;
+use super::{Error, syscall};
 
 /// The pin of the map that holds the ABI version.
 pub const ABI: &str = "abi";
@@ -21,6 +21,10 @@ pub const IDS: &str = "ids";
 pub const STATUS: &str = "status";
 /// What a [document](super::document) is called besides, until it takes the place of the former one.
 pub(super) const FRESH_SUFFIX: &str = "-new";
+/// The pin of the program `collect`, by which flows are reset when no agent runs.
+pub const COLLECT: &str = "collect";
+/// The pin of the sysctls that the agents of this directory have set: what is to be put back at the end.
+pub const SYSCTLS: &str = "sysctls";
 
 /// The magic number of bpffs (`include/uapi/linux/magic.h`).
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
@@ -71,6 +75,11 @@ impl PinDirectory {
     /// an agent that fails to start leaves nothing behind.
     pub fn keep(&mut self) {
         self.undo = false;
+    }
+
+    /// Whether it was empty when it was opened, and nothing is to stay yet.
+    pub fn is_new(&self) -> bool {
+        self.undo
     }
 
     /// The directory.
@@ -130,10 +139,31 @@ pub fn remove_all(directory: &Path) -> io::Result<()> {
 /// Removes every pin of ours, so that the kernel lets go of programs and maps. Links go first: traffic passes to the
 /// host before the tables vanish.
 pub fn remove_pins(directory: &Path) -> io::Result<()> {
-    let (links, maps): (Vec<_>, Vec<_>) = own_pins(directory)?.into_iter().partition(|path| {
+    remove_links(directory)?;
+    own_pins(directory)?.into_iter().try_for_each(fs::remove_file)
+}
+
+/// Takes the programs off every interface.
+pub fn remove_links(directory: &Path) -> io::Result<()> {
+    let is_link = |path: &PathBuf| {
         path.file_name().is_some_and(|name| name.as_bytes().starts_with(LINK_PREFIX.as_bytes()))
-    });
-    links.into_iter().chain(maps).try_for_each(fs::remove_file)
+    };
+    own_pins(directory)?.iter().filter(|path| is_link(path)).try_for_each(|path| remove_link(path))
+}
+
+/// Takes the program of a pinned link off its interface: it is off when this returns. What is not there is left alone.
+pub fn remove_link(path: &Path) -> io::Result<()> {
+    match syscall::open_pinned(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Ok(link) => {
+            if let Err(error) = syscall::detach_link(link.as_fd()) {
+                // The kernel does it itself, a moment after the pin has gone.
+                log::debug!("{}: the program is not off at once: {error}", path.display());
+            }
+        }
+        Err(error) => log::debug!("{}: the link cannot be opened: {error}", path.display()),
+    }
+    fs::remove_file(path)
 }
 
 /// The pins of this and of other versions of xdplb: nothing where the directory is missing or no bpffs.
@@ -155,7 +185,10 @@ pub fn own_pins(directory: &Path) -> io::Result<Vec<PathBuf>> {
 fn is_own_name(name: &str) -> bool {
     let is_map = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
     let document = name.strip_suffix(FRESH_SUFFIX).unwrap_or(name);
-    is_map || name == ABI || [IDS, STATUS].contains(&document) || name.starts_with(LINK_PREFIX)
+    is_map
+        || [ABI, COLLECT, SYSCTLS].contains(&name)
+        || [IDS, STATUS].contains(&document)
+        || name.starts_with(LINK_PREFIX)
 }
 
 /// Mounts bpffs where the directory would not lie on one.

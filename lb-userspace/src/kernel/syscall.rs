@@ -1,5 +1,5 @@
-//! The few `bpf` commands that aya does not offer: batches, values too large for a stack, pinned objects by path, and a
-//! test run with nothing but a program's descriptor. Structures from `include/uapi/linux/bpf.h`.
+//! The few `bpf` commands that aya does not offer: batches, values too large for a stack, pinned objects by path, links
+//! taken off at once, and a test run with nothing but a program's descriptor. Structures from `include/uapi/linux/bpf.h`.
 
 use std::{
     ffi::CString,
@@ -16,6 +16,7 @@ const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
 const BPF_OBJ_GET: libc::c_int = 7;
 const BPF_PROG_TEST_RUN: libc::c_int = 10;
 const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
+const BPF_LINK_DETACH: libc::c_int = 34;
 
 /// `union bpf_attr`, the members for elements.
 #[repr(C)]
@@ -175,6 +176,19 @@ pub fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
     let descriptor = i32::try_from(descriptor).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Takes a link's program off, at once. Without this the kernel does it a moment after the last descriptor and pin of
+/// the link have gone.
+pub fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
+    /// `union bpf_attr.link_detach`.
+    #[repr(C)]
+    struct LinkAttributes {
+        link: u32,
+    }
+    let mut attributes = LinkAttributes { link: number(link) };
+    // SAFETY: the attributes have no pointers.
+    unsafe { bpf(BPF_LINK_DETACH, &mut attributes) }.map(drop)
 }
 
 /// Runs an XDP program once on a packet and returns its result; the packet that comes out is not asked for.

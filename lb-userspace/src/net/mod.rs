@@ -1,8 +1,8 @@
 //! Netlink and the few sysctls: links, addresses, routes, neighbours of the present network namespace.
 //!
-//! [`Netlink`] asks, [`watch`] listens, [`Neighbours`] keeps next hops resolved, [`prepare_fib`] makes the kernel's
+//! [`Netlink`] asks, [`watch`] listens, [`Neighbours`] keeps next hops resolved, [`FibSysctls`] make the kernel's
 //! look-up answer without making the host a router. What it must never do: add or remove an address or a route, delete
-//! a neighbour entry, or write any sysctl but the two that [`prepare_fib`] names.
+//! a neighbour entry, or write any sysctl but the two of [`FibSysctls`].
 //!
 //! Everything is read through the thread's own network namespace (sockets, `/proc/sys/net`, `/proc/thread-self/net`)
 //! and nothing through `/sys/class/net`, which shows the namespace in which `/sys` was mounted: under
@@ -19,6 +19,7 @@ mod ports;
 mod route;
 mod watch;
 mod xdp_advice;
+mod xdp_programs;
 
 #[cfg(test)]
 pub(crate) mod namespace;
@@ -27,7 +28,7 @@ mod tests;
 
 pub use self::error::Error;
 pub use self::facts::{Address, Facts, Interface, Scope};
-pub use self::forwarding::{FibPreparation, prepare_fib};
+pub use self::forwarding::FibSysctls;
 pub use self::listeners::{Listener, listeners};
 pub use self::neighbour::{Neighbour, NextHop, State};
 pub use self::neighbours::{Neighbours, Refreshed};

@@ -47,12 +47,28 @@ impl Netlink {
         }
         Ok(table)
     }
+
+    /// Ends the management of every neighbour that an xdplb has put under it. What an administrator or another control
+    /// plane manages is left alone.
+    ///
+    /// # Errors
+    ///
+    /// The first that is refused; the others are let go all the same.
+    pub async fn release_neighbours(&self) -> Result<(), Error> {
+        let mut outcome = Ok(());
+        for (next_hop, entry) in self.neighbours().await? {
+            if entry.managed && entry.ours {
+                outcome = outcome.and(release(self, next_hop).await);
+            }
+        }
+        outcome
+    }
 }
 
 /// The next hops that are to stay resolved, and those that this process holds in the kernel.
 ///
-/// Dropping it lets nothing go: programs that forward without an agent need the entries. Want nothing and refresh to let
-/// go. Entries that a crashed agent left are taken over when they are wanted, and stay resolved when they are not.
+/// Dropping it lets nothing go: programs that forward without an agent need the entries. [`Netlink::release_neighbours`]
+/// lets go of all. Entries that a crashed agent left are taken over when they are wanted, and stay resolved when they are not.
 #[derive(Debug)]
 pub struct Neighbours {
     netlink: Netlink,

@@ -251,16 +251,20 @@ fn the_fib_is_prepared_and_restored() {
     near.run(|| {
         let read = |name: &str| std::fs::read_to_string(format!("/proc/sys/net/{name}")).expect("a sysctl");
         assert_eq!(read("ipv4/conf/lo/forwarding"), "0\n", "a new namespace does not forward");
-        let first = prepare_fib().expect("root may write sysctls");
-        assert_eq!(first.changed().next(), Some("net.ipv4.conf.lo.forwarding"));
+        let missing = || FibSysctls::missing().expect("root may read sysctls");
+        let first = missing();
+        assert_eq!(first.names().next(), Some("net.ipv4.conf.lo.forwarding"));
+        first.set().expect("root may write sysctls");
         assert_eq!(read("ipv4/conf/lo/forwarding"), "1\n");
         assert_eq!(read("ipv4/ip_forward"), "0\n", "the host is no router");
         assert_eq!(read("ipv4/conf/all/forwarding"), "0\n", "the host is no router");
-        let second = prepare_fib().expect("root may write sysctls");
-        assert_eq!(second.changed().count(), 0, "what is set already is left alone");
+        let second = missing();
+        assert_eq!(second.names().count(), 0, "what is set already is left alone");
         second.restore().expect("nothing to put back");
         assert_eq!(read("ipv4/conf/lo/forwarding"), "1\n");
-        first.restore().expect("root may write sysctls");
+        // What is pinned is a number.
+        let remembered = FibSysctls::from_bits(first.and(second).bits());
+        remembered.restore().expect("root may write sysctls");
         assert_eq!(read("ipv4/conf/lo/forwarding"), "0\n");
     });
 }

@@ -15,7 +15,7 @@ use aya::programs::Xdp;
 use lb_common::abi::Settings;
 use lb_tests::requirements;
 use lb_userspace::{
-    kernel::{DataPlane, Sizes, collect::Collector},
+    kernel::{DataPlane, DropLog, Sizes, collect::Collector},
     net,
 };
 
@@ -52,6 +52,16 @@ pub fn with(test: &str, sizes: Sizes, work: impl FnOnce(&mut Rig) + Send) {
     }
 }
 
+/// Runs a test with programs that tell of the packets that they drop.
+pub fn with_drop_log(test: &str, work: impl FnOnce(&mut Rig) + Send) {
+    if requirements::met(test, requirements::LAB) {
+        namespace::on_a_thread(|| {
+            let _namespace = namespace::Namespace::leave_for_a_new_one();
+            work(&mut Rig::loaded(SMALL, DropLog::On));
+        });
+    }
+}
+
 /// Does the work once for each family, with tables of the usual sizes that are empty in the beginning.
 pub fn each_family(test: &str, work: impl Fn(&mut Rig, setting::Family) + Send) {
     if requirements::met(test, requirements::LAB) {
@@ -65,13 +75,19 @@ pub fn each_family(test: &str, work: impl Fn(&mut Rig, setting::Family) + Send) 
 
 impl Rig {
     fn new(sizes: Sizes) -> Self {
+        Self::loaded(sizes, DropLog::Off)
+    }
+
+    fn loaded(sizes: Sizes, drop_log: DropLog) -> Self {
         let mut lines = setting::links();
         lines.extend(setting::FAMILIES.into_iter().flat_map(setting::Family::layout));
         ip(&lines);
-        // What it changed belongs to a namespace that is about to go.
-        let _restored_by_nobody = net::prepare_fib().expect("the loopback may be told to forward");
+        // What this changes belongs to a namespace that is about to go.
+        let told = net::FibSysctls::missing().and_then(net::FibSysctls::set);
+        told.expect("the loopback may be told to forward");
         let interfaces = ["eth0", "eth1"].map(namespace::index_of);
-        let plane = DataPlane::load(sizes).unwrap_or_else(|error| panic!("the programs load: {error}"));
+        let plane =
+            DataPlane::load(sizes, drop_log).unwrap_or_else(|error| panic!("the programs load: {error}"));
         let mut rig = Self { plane, settings: fill::settings(), interfaces, ingress: 0, collector: None };
         rig.fill();
         rig

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use lb_common::counters::Counter;
 
-use super::{Rig, fill::now_tick, run::Verdict};
+use super::{Rig, run::Verdict};
 
 /// The counters that a packet moves, each by one unless it is named more often.
 pub type Moved<'a> = &'a [Counter];
@@ -21,8 +21,6 @@ pub struct Row<'a> {
     pub output: Option<Vec<u8>>,
     /// The counters.
     pub moved: Moved<'a>,
-    /// A counter that moves too if a second of the program's has ended since this tick.
-    pub perhaps: Option<(Counter, u32)>,
 }
 
 impl<'a> Row<'a> {
@@ -30,12 +28,12 @@ impl<'a> Row<'a> {
     pub fn passed(what: &'a str, input: impl Into<Vec<u8>>) -> Self {
         let input = input.into();
         let output = Some(input.clone());
-        Self { what, input, verdict: Verdict::Pass, output, moved: &[Counter::PassedNotOurs], perhaps: None }
+        Self { what, input, verdict: Verdict::Pass, output, moved: &[Counter::PassedNotOurs] }
     }
 
     /// A packet that is dropped.
     pub fn dropped(what: &'a str, input: impl Into<Vec<u8>>, moved: Moved<'a>) -> Self {
-        Self { what, input: input.into(), verdict: Verdict::Drop, output: None, moved, perhaps: None }
+        Self { what, input: input.into(), verdict: Verdict::Drop, output: None, moved }
     }
 
     /// A packet that leaves by the link it came by.
@@ -46,7 +44,7 @@ impl<'a> Row<'a> {
         moved: Moved<'a>,
     ) -> Self {
         let output = Some(output.into());
-        Self { what, input: input.into(), verdict: Verdict::Transmit, output, moved, perhaps: None }
+        Self { what, input: input.into(), verdict: Verdict::Transmit, output, moved }
     }
 
     /// The same by another link.
@@ -71,11 +69,6 @@ impl Rig {
             .map(|((name, before), (_, after))| (*name, after - before))
             .filter(|(_, by)| *by != 0)
             .collect();
-        let perhaps = row.perhaps.filter(|(_, since)| span(*since) != span(now_tick()));
-        let moved: Vec<(&str, u64)> = moved
-            .into_iter()
-            .filter(|(name, by)| *by != 1 || perhaps.is_none_or(|(counter, _)| counter.name() != *name))
-            .collect();
         let mut expected: Vec<(&str, u64)> = Vec::new();
         for (name, _) in &before {
             let by = row.moved.iter().filter(|counter| counter.name() == *name).count() as u64;
@@ -91,11 +84,6 @@ impl Rig {
         }
         assert_eq!(moved, expected, "{what}: the counters");
     }
-}
-
-/// The span of about a second in which a tick lies, after which the program asks again for what it knows.
-fn span(tick: u32) -> u32 {
-    tick >> 6
 }
 
 /// The expected and the actual bytes, in lines of 16, those that differ marked.

@@ -164,6 +164,11 @@ fn collect<A: Typed>(rig: &mut Rig, tier: Tier, keys: &[Tuple]) -> u32 {
     rig.collector().collect(tier, &keys).expect("the collector runs")
 }
 
+fn reset<A: Typed>(rig: &mut Rig, tier: Tier, keys: &[Tuple]) -> u32 {
+    let keys: Vec<_> = keys.iter().map(|at| key::<A>(*at)).collect();
+    rig.collector().reset(tier, &keys).expect("the collector runs")
+}
+
 impl Rig {
     /// The entry of a packet's tuple.
     pub fn get(&mut self, tier: Tier, at: Tuple) -> Option<Entry> {
@@ -215,6 +220,15 @@ impl Rig {
             None => 0,
             Some(SocketAddr::V4(_)) => collect::<AddressV4>(self, tier, keys),
             Some(SocketAddr::V6(_)) => collect::<AddressV6>(self, tier, keys),
+        }
+    }
+
+    /// Asks for these keys' pairs to be reset; how many were marked.
+    pub fn reset(&mut self, tier: Tier, keys: &[Tuple]) -> u32 {
+        match keys.first().map(|at| at.0) {
+            None => 0,
+            Some(SocketAddr::V4(_)) => reset::<AddressV4>(self, tier, keys),
+            Some(SocketAddr::V6(_)) => reset::<AddressV6>(self, tier, keys),
         }
     }
 }

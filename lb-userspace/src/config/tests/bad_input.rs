@@ -40,7 +40,7 @@ fn shape() {
         (top("vip = [\"192.0.2.10\"]"), r#"xdplb.toml:2:1: unknown key "vip"; did you mean "vips"?"#),
         (
             top("colour = \"red\""),
-            r#"xdplb.toml:2:1: unknown key "colour"; remove it, the keys here are interfaces, vips, mode, xdp_mode, snat_addresses, snat_ports, cluster_key_file, probe, limits, timeouts, backends, services"#,
+            r#"xdplb.toml:2:1: unknown key "colour"; remove it, the keys here are interfaces, vips, mode, xdp_mode, log_drops, snat_addresses, snat_ports, cluster_key_file, probe, limits, timeouts, backends, services"#,
         ),
         (
             below("wieght = 3"),
@@ -74,6 +74,10 @@ fn shape() {
         (
             top("snat_ports = true"),
             r#"xdplb.toml:2:14: invalid type: boolean `true`; snat_ports takes a range of ports, "FROM-TO" or [FROM, TO]"#,
+        ),
+        (
+            top("log_drops = \"yes\""),
+            r#"xdplb.toml:2:13: invalid type: string "yes"; log_drops takes true or false"#,
         ),
         (
             top("probe = 3"),

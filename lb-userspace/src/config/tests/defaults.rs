@@ -12,6 +12,7 @@ fn a_short_file_is_a_whole_configuration() {
     let config = right(SHORT);
     assert_eq!(config.mode, Mode::Nat);
     assert_eq!(config.xdp_mode, XdpMode::Auto);
+    assert!(!config.log_drops, "nobody asked for it");
     assert_eq!(config.snat_ports.value, PortRange::new(10_000, 29_999).expect("this is a range"));
     assert_eq!(config.timeouts.established, Duration::from_secs(14_400));
     assert_eq!(config.backends[0].state, AdminState::Enabled);
@@ -40,6 +41,7 @@ fn a_file_may_say_everything() {
         vips = ["192.0.2.10", "2001:db8::10"]
         mode = "nat"
         xdp_mode = "generic"
+        log_drops = true
         snat_addresses = ["192.0.2.10", "2001:db8::10"]
         snat_ports = [9500, 29999]
         cluster_key_file = "/etc/xdplb/cluster.key"
@@ -70,6 +72,7 @@ fn a_file_may_say_everything() {
     assert_eq!(config.services[0].backend_port, 6443);
     assert_eq!(config.services[1].probe.value, Probe::Follow("api".to_owned()));
     assert_eq!(config.probe.interval, Duration::from_secs(5));
+    assert!(config.log_drops);
 }
 
 #[test]
@@ -88,11 +91,13 @@ fn flags_go_over_the_file() {
             .to_vec(),
         mode: Some(Mode::Nat),
         xdp_mode: Some(XdpMode::Native),
+        log_drops: true,
     };
     let config = Config::parse(Path::new("xdplb.toml"), SHORT, &flags).expect("this should be right");
     assert_eq!(config.interfaces[0].value, "eth9");
     assert_eq!(config.vips.as_ref().map(Vec::len), Some(1));
     assert_eq!(config.xdp_mode, XdpMode::Native);
+    assert!(config.log_drops);
     let names: Vec<_> = config.backends.iter().map(|backend| &*backend.name).collect();
     assert_eq!(names, ["c", "10.0.0.14"]);
     assert_eq!(config.backends[0].addresses.len(), 2, "two flags of one name are one backend");

@@ -16,6 +16,7 @@ fn written() -> impl Strategy<Value = String> {
         "vips",
         "mode",
         "xdp_mode",
+        "log_drops",
         "snat_addresses",
         "snat_ports",
         "cluster_key_file",

@@ -27,6 +27,9 @@ pub enum ClientError {
         TIMEOUT.as_secs()
     )]
     TimedOut(PathBuf),
+    /// The agent has done what was asked and does not end.
+    #[error("the agent on {} has not ended for {} s: look at its log", .0.display(), TIMEOUT.as_secs())]
+    Lingers(PathBuf),
     /// The connection or the answer broke.
     #[error("the answer from {} broke off ({reason}): look at the agent's log and try again", .path.display())]
     Broken {

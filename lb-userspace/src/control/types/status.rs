@@ -23,9 +23,9 @@ pub struct Status {
     pub backends: Vec<Backend>,
     /// Names of services none of whose backends passes its probe: the last healthy set keeps their traffic.
     pub fail_open: Vec<String>,
-    /// Established flows.
+    /// The table of established flows.
     pub flow_table: TableUse,
-    /// Flows whose handshake is not complete; this table overwrites its oldest entries and is never full.
+    /// The table of flows whose handshake is not complete; it overwrites its oldest entries and is never full.
     #[serde(default)]
     pub half_open_table: TableUse,
     /// Packets since the program was first attached.
@@ -122,12 +122,13 @@ pub struct Backend {
     pub flows: u64,
 }
 
-/// How full a table is.
+/// How full a table is, in connections; each takes an entry for either direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableUse {
-    /// Entries in use; a connection in NAT mode takes two.
+    /// Connections that it holds, those too that are over and not collected yet: by the agent's last walk over the
+    /// table, or counted now where no agent runs.
     pub used: u64,
-    /// Entries there is room for.
+    /// Connections there is room for.
     pub capacity: u64,
 }
 
