@@ -58,6 +58,8 @@ impl Settings {
     #[inline(always)]
     pub const fn timeout(&self, word: StateWord) -> u32 {
         match word.state() {
+            // What has been ended by us answers its packets with RST for a while, whatever state it was in.
+            state if word.has(flow_flags::RESET) && !matches!(state, State::Dead) => self.time_wait_timeout,
             _ if word.has(flow_flags::UNCONFIRMED) => self.half_open_timeout,
             State::SynSent | State::SynReceived => self.half_open_timeout,
             State::Established => self.established_timeout,

@@ -13,6 +13,7 @@ use super::{
     attaching::{Attached, shown_of},
     census::Census,
     clock, flows,
+    resets::{Resets, Ways},
 };
 use crate::{
     config,
@@ -152,20 +153,26 @@ impl Agent {
     /// Has the flows reset that match; a thread of its own finds them and answers.
     pub(super) fn reset_flows(&mut self, filter: FlowFilter, reply: Reply<Done>) {
         let prepared = self.known(filter.backend.as_deref()).and_then(|()| {
-            let program = self.applier.plane().collector_descriptor();
-            program.map_err(|error| ApiError::failed(error.to_string()))
+            self.resets().map_err(|error| ApiError::failed(format!("the flows cannot be reset: {error:#}")))
         });
         let (tables, names) = (Arc::clone(&self.flow_tables), self.names());
-        let work = move |program| {
-            let marked = flows::reset(&tables, &mut Collector::new(program), &names, &filter)
+        let work = move |mut resets| {
+            let ended = flows::reset(&tables, &mut resets, &names, &filter)
                 .map_err(|error| ApiError::failed(format!("the flows cannot be reset: {error}")))?;
-            let words = flows::reset_words(marked);
-            Ok(if marked == 0 { Done::unchanged(words) } else { Done::changed(words) })
+            let words = flows::reset_words(ended);
+            Ok(if ended == 0 { Done::unchanged(words) } else { Done::changed(words) })
         };
         match prepared {
-            Ok(program) => drop(tokio::task::spawn_blocking(move || drop(reply.send(work(program))))),
+            Ok(resets) => drop(tokio::task::spawn_blocking(move || drop(reply.send(work(resets))))),
             Err(error) => drop(reply.send(Err(error))),
         }
+    }
+
+    /// What ends connections, with the present next hops.
+    pub(super) fn resets(&mut self) -> anyhow::Result<Resets> {
+        let program = self.applier.plane().collector_descriptor()?;
+        let ways = Ways::of(self.applier.tables())?;
+        Ok(Resets::new(Collector::new(program), ways)?)
     }
 
     /// Refuses a name that no backend has.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use lb_common::{
-    abi::{AddressV4, AddressV6, BackendId, Flow, FlowKey, StateWord},
+    abi::{AddressV4, AddressV6, BackendId, Flow, FlowKey, StateWord, flow_flags},
     tcp::{Direction, State},
 };
 
@@ -110,7 +110,7 @@ impl Census {
         };
         self.addresses.extend([key.destination.ip(), pool.snat]);
         *self.ports.entry(pool).or_default() += 1;
-        if !matches!(word.state(), State::Closed | State::Dead) {
+        if !matches!(word.state(), State::Closed | State::Dead) && !word.has(flow_flags::RESET) {
             *self.flows.entry(flow.meta.backend).or_default() += 1;
         }
     }

@@ -1,19 +1,19 @@
-//! The flows for the command line: walked in slices, named, filtered; and named to the kernel, which resets them.
+//! The flows for the command line: walked in slices, named, filtered, and ended.
 
 use std::{collections::BTreeMap, io, net::SocketAddr};
 
 use lb_common::{
-    abi::{AddressV4, AddressV6, BackendId, Flow as Entry, FlowKey, FlowMeta, StateWord},
+    abi::{AddressV4, AddressV6, BackendId, Flow as Entry, FlowKey, FlowMeta, StateWord, flow_flags},
     tcp::{Direction, State},
     tick::{Tick, ns_from_ticks},
 };
 
-use super::{census::Standard, clock};
+use super::{census::Standard, clock, resets::Resets};
 use crate::{
     control::types::{Flow, FlowFilter},
     kernel::{
         batch::{FlowTables, Walk, WalkFamily},
-        collect::{Collector, Tier},
+        collect::Tier,
     },
 };
 
@@ -85,7 +85,7 @@ fn describe<A: Standard>(
         snat: Some(socket(entry.twin.destination, entry.twin.destination_port)),
         backend: name.into(),
         backend_address: socket(entry.twin.source, entry.twin.source_port),
-        state: StateWord(entry.meta.state).state().name().into(),
+        state: state_name(StateWord(entry.meta.state)).into(),
         age_s: seconds(now.since(Tick(entry.meta.created))),
         idle_s: seconds(idle),
         packets: entry.meta.packet_count() + reverse.packet_count(),
@@ -93,51 +93,30 @@ fn describe<A: Standard>(
     }
 }
 
-/// Has the flows marked that match: their next packet, from either end, is answered with RST. Returns how many.
+/// The name of a state: that of TCP, unless somebody has ended the connection.
+fn state_name(word: StateWord) -> &'static str {
+    if word.has(flow_flags::RESET) { "reset" } else { word.state().name() }
+}
+
+/// Ends the flows that match, at both ends. Returns how many.
 pub fn reset(
     tables: &FlowTables,
-    collector: &mut Collector,
+    resets: &mut Resets,
     names: &Names,
     filter: &FlowFilter,
 ) -> io::Result<u64> {
-    let mut marked = 0;
-    // A pair that is promoted meanwhile is in the upper tier before it has gone from the lower.
-    for tier in [Tier::HalfOpen, Tier::Flows] {
-        marked += reset_of::<AddressV4>(tables, collector, tier, names, filter)?;
-        marked += reset_of::<AddressV6>(tables, collector, tier, names, filter)?;
-    }
-    Ok(marked)
+    resets.end(tables, |candidate| {
+        let name = names.get(&candidate.meta.backend).map(String::as_str);
+        filter.selects(name, candidate.client.ip(), Some(candidate.snat))
+    })
 }
 
-fn reset_of<A: Standard>(
-    tables: &FlowTables,
-    collector: &mut Collector,
-    tier: Tier,
-    names: &Names,
-    filter: &FlowFilter,
-) -> io::Result<u64> {
-    let mut walk = Walk::<A>::new(tables, tier);
-    let now = Tick::from_ns(clock::monotonic_ns());
-    let mut marked = 0;
-    while let Some(slice) = walk.next_slice()? {
-        let matching: Vec<FlowKey<A>> = slice
-            .filter(|(_, entry)| {
-                is_live_forward(entry) && StateWord(entry.meta.state).state() != State::Closed
-            })
-            .filter(|(key, entry)| filter.matches(&describe(key, entry, None, names, now)))
-            .map(|(key, _)| key)
-            .collect();
-        marked += u64::from(collector.reset(tier, &matching)?);
-    }
-    Ok(marked)
-}
-
-/// How many flows were marked, in words.
-pub fn reset_words(marked: u64) -> String {
-    match marked {
+/// How many flows were ended, in words.
+pub fn reset_words(ended: u64) -> String {
+    match ended {
         0 => "no flow matches".into(),
-        1 => "1 flow is reset with the next packet".into(),
-        more => format!("{more} flows are reset with the next packet"),
+        1 => "1 flow is reset".into(),
+        more => format!("{more} flows are reset"),
     }
 }
 

@@ -21,6 +21,7 @@ pub mod leaving;
 pub mod machines;
 pub mod network;
 pub mod probes;
+pub mod resets;
 pub mod settings;
 pub mod setup;
 pub mod state;

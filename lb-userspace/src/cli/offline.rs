@@ -9,7 +9,12 @@ use anyhow::Context as _;
 use lb_common::abi::ABI_VERSION;
 
 use crate::{
-    agent::{answers, catalog, census::Census, clock, flows, host},
+    agent::{
+        answers, catalog,
+        census::Census,
+        clock, flows, host,
+        resets::{Resets, Ways},
+    },
     control::types::{Agent, Counters, Done, Flow, FlowFilter, Status, Timestamp, XdpMode},
     kernel::{self, Tables, batch::FlowTables, collect::Collector, load, pins},
     tables::ids::{Assignment, BackendIds},
@@ -125,10 +130,11 @@ impl Offline {
     pub(super) fn reset_flows(&self, filter: &FlowFilter) -> anyhow::Result<String> {
         self.known(filter)?;
         let tables = FlowTables::open(&self.directory)?;
-        let mut collector = Collector::open(&self.directory).context(
+        let collector = Collector::open(&self.directory).context(
             "the agent that is gone has left no program to reset flows with: start one with `xdplb run`",
         )?;
-        Ok(flows::reset_words(flows::reset(&tables, &mut collector, &self.names(), filter)?))
+        let mut resets = Resets::new(collector, Ways::of(&Tables::open(&self.directory)?)?)?;
+        Ok(flows::reset_words(flows::reset(&tables, &mut resets, &self.names(), filter)?))
     }
 
     /// Refuses a name that no backend has.

@@ -90,9 +90,14 @@ pub struct FlowFilter {
 impl FlowFilter {
     /// Whether the flow is one of those asked for.
     pub fn matches(&self, flow: &Flow) -> bool {
-        self.backend.as_ref().is_none_or(|name| *name == flow.backend)
-            && self.client.is_none_or(|address| address == flow.client.ip())
-            && self.snat.is_none_or(|snat| flow.snat == Some(snat))
+        self.selects(Some(&flow.backend), flow.client.ip(), flow.snat)
+    }
+
+    /// The same of a flow of which no more is known.
+    pub fn selects(&self, backend: Option<&str>, client: IpAddr, snat: Option<SocketAddr>) -> bool {
+        self.backend.as_deref().is_none_or(|name| backend == Some(name))
+            && self.client.is_none_or(|address| address == client)
+            && self.snat.is_none_or(|wanted| snat == Some(wanted))
     }
 }
 
