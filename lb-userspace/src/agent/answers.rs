@@ -16,7 +16,7 @@ use super::{
     clock, flows,
 };
 use crate::{
-    config::{self, Probe},
+    config,
     control::{
         Chunks, Reply,
         types::{
@@ -71,11 +71,7 @@ impl Agent {
         let backend = |&index: &usize| {
             let id = self.state.id_of(index);
             let service = &self.state.config().services[frontend.service];
-            let probed = match &service.probe.value {
-                Probe::Tcp => &service.name,
-                Probe::Follow(followed) => followed,
-            };
-            let machine = self.state.machine(probed, id);
+            let machine = self.state.machine(service.probed_as(), id);
             ServiceBackend {
                 name: self.state.config().backends[index].name.clone(),
                 health: health_word(self.state.health(frontend.service, id)),
@@ -84,7 +80,7 @@ impl Agent {
                     at: wall_clock(result.at),
                     took_ms: u64::try_from(result.at.duration_since(result.begun).as_millis())
                         .unwrap_or(u64::MAX),
-                    outcome: result.outcome.to_string(),
+                    outcome: result.to_string(),
                 }),
             }
         };

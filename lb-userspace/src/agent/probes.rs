@@ -1,24 +1,25 @@
 //! Which probes run, and what their results change.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use super::Agent;
 use crate::{
-    config::Probe,
-    health::{ProbeKind, ProbeResult, Target, TargetId},
+    config::{Config, ConfigError, Probe, error::Problem},
+    health::{
+        Machine, ProbeKind, ProbeResult, Target, TargetId,
+        probe::{https::Https, tls::Tls},
+    },
 };
 
 impl Agent {
     /// Makes the probes those of the configuration: one for each service that has one of its own, on each backend.
     pub(super) fn schedule_probes(&mut self) {
         let config = self.state.config();
-        let timing = config.probe;
+        let (timing, snat) = (config.probe, config.snat_ports.value);
         let mut targets = BTreeMap::new();
         self.targets.clear();
         for (number, service) in config.services.iter().enumerate() {
-            if matches!(service.probe.value, Probe::Follow(_)) {
-                continue;
-            }
+            let Some(kind) = kind(&service.probe) else { continue };
             for (index, backend) in config.backends.iter().enumerate().filter(|(_, b)| service.takes(&b.name))
             {
                 let Some(address) = backend.addresses.first() else { continue };
@@ -30,22 +31,29 @@ impl Agent {
                     Target {
                         address: SocketAddr::new(address.value, service.backend_port),
                         source: None,
-                        kind: ProbeKind::Tcp,
+                        foreign_ports: Some(snat.first()..=snat.last()),
+                        kind: kind.clone(),
                         interval: timing.interval,
+                        fast_interval: timing.fast_interval,
                         timeout: timing.timeout,
                     },
                 );
             }
         }
         self.prober.replace(targets);
+        self.tidings.keep(&self.targets);
     }
 
     /// Takes in a result; a change of health is said and written to the tables.
     pub(super) fn probed(&mut self, target: TargetId, result: ProbeResult) {
         let Some((service, id)) = self.targets.get(&target).cloned() else { return };
-        let Some(transition) = self.state.probed(&service, id, result) else { return };
         let name =
             self.state.ids().get(id).map_or_else(|| id.to_string(), |assignment| assignment.name.clone());
+        self.tidings.take(target, &format!("{service} on {name}"), &result.seen);
+        let transition = self.state.probed(&service, id, result);
+        let in_doubt = self.state.machine(&service, id).is_some_and(Machine::in_doubt);
+        self.prober.hurry(target, in_doubt);
+        let Some(transition) = transition else { return };
         let words =
             format!("{service} on {name}: {}, was {} ({})", transition.to, transition.from, transition.why);
         if transition.to.takes_new_flows() {
@@ -55,4 +63,30 @@ impl Agent {
         }
         self.apply();
     }
+}
+
+/// How a service's backends are asked; `None` where it only follows.
+fn kind(probe: &Probe) -> Option<ProbeKind> {
+    match probe {
+        Probe::Tcp => Some(ProbeKind::Tcp),
+        Probe::Tls(probe) => Some(ProbeKind::Tls(Arc::new(Tls::new(probe)))),
+        Probe::Https(probe) => Some(ProbeKind::Https(Arc::new(Https::new(probe)))),
+        Probe::Follow(_) => None,
+    }
+}
+
+/// Reads the files that the probes of a configuration need; what is wrong is said where the file was named.
+pub fn check_files(config: &Config) -> Result<(), ConfigError> {
+    for service in &config.services {
+        let checked = match kind(&service.probe) {
+            Some(ProbeKind::Tls(tls)) => tls.materials().check(),
+            Some(ProbeKind::Https(https)) => https.materials().check(),
+            Some(_) | None => Ok(()),
+        };
+        if let Err(error) = checked {
+            let place = service.probe.place_of(error.path()).unwrap_or(&service.place);
+            return Err(Problem::ProbeFile(error.to_string()).at(place));
+        }
+    }
+    Ok(())
 }

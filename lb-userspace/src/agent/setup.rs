@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Agent, Options, apply::Applier, attaching, catalog::Catalog, clock, collector, network::Network,
-    settings, state::State,
+    settings, state::State, tidings::Tidings,
 };
 use crate::{
     config::{ClusterKey, Config, Family},
@@ -66,6 +66,7 @@ pub async fn start(
         key: key_words,
         prober,
         targets: BTreeMap::new(),
+        tidings: Tidings::default(),
         collector,
         census,
         flow_tables,

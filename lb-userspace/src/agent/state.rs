@@ -11,7 +11,7 @@ use lb_common::abi::{BackendId, Service as ServiceEntry, ServiceId};
 
 use super::network::Network;
 use crate::{
-    config::{AdminState, Config, Family, HostFacts, Probe, Resolved, ServiceFrontend},
+    config::{AdminState, Config, Family, HostFacts, Resolved, ServiceFrontend},
     health::{Health, Machine, ProbeResult, Thresholds, Transition, follow},
     tables::{
         Member,
@@ -113,7 +113,7 @@ impl State {
         let thresholds = Thresholds { rise: timing.rise.into(), fall: timing.fall.into() };
         let mut machines = BTreeMap::new();
         for service in &self.config.services {
-            if matches!(service.probe.value, Probe::Follow(_)) {
+            if !service.probe.asks() {
                 continue;
             }
             for (backend, &id) in self.config.backends.iter().zip(&self.id_of) {
@@ -203,24 +203,25 @@ impl State {
     /// The health of a backend as a service sees it.
     pub fn health(&self, service: usize, id: BackendId) -> Health {
         let service = &self.config.services[service];
-        let own = |name: &str| self.machine(name, id).map_or(Health::Unverified, Machine::health);
-        match &service.probe.value {
-            Probe::Tcp => own(&service.name),
-            Probe::Follow(followed) => follow(None, own(followed)),
+        let of = |name: &str| self.machine(name, id).map_or(Health::Unverified, Machine::health);
+        let own = service.probe.asks().then(|| of(&service.name));
+        match service.followed() {
+            Some(followed) => follow(own, of(followed)),
+            None => own.unwrap_or(Health::Unverified),
         }
     }
 
     /// Whether a backend went down so lately that the others of its service may be about to follow it.
     fn went_down_lately(&self, service: usize, id: BackendId) -> bool {
         let service = &self.config.services[service];
-        let probed = match &service.probe.value {
-            Probe::Tcp => &service.name,
-            Probe::Follow(followed) => followed,
-        };
         let timing = self.config.probe;
         let window = (timing.interval + timing.timeout) * u32::from(timing.fall) * 2;
-        self.machine(probed, id)
-            .is_some_and(|machine| machine.health() == Health::Down && machine.since().elapsed() < window)
+        let asked = [Some(service.probed_as()), service.followed()];
+        asked
+            .into_iter()
+            .flatten()
+            .filter_map(|name| self.machine(name, id))
+            .any(|machine| machine.health() == Health::Down && machine.since().elapsed() < window)
     }
 
     /// Services of which no backend is healthy, and which use the last good ones.

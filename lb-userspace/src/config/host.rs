@@ -7,9 +7,10 @@ use std::net::IpAddr;
 use super::error::{ConfigError, Problem};
 use super::limits::{MAX_SERVICES, MAX_VIPS};
 use super::place::{Located, Place};
+use super::probe::Probe;
 use super::rules;
 use super::warnings::{Warning, warnings};
-use super::words::{Family, Mode, Policy, Probe};
+use super::words::{Family, Mode, Policy};
 use super::{Config, Service};
 
 /// What the host is asked: its interfaces.
