@@ -41,7 +41,7 @@ impl Agent {
             }
         }
         self.prober.replace(targets);
-        self.tidings.keep(&self.targets);
+        self.tidings.keep(|id| self.targets.contains_key(id));
     }
 
     /// Takes in a result; a change of health is said and written to the tables.

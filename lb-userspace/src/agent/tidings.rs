@@ -22,8 +22,8 @@ pub struct Tidings {
 
 impl Tidings {
     /// Forgets targets that there are no more.
-    pub fn keep<T>(&mut self, targets: &BTreeMap<TargetId, T>) {
-        self.seen.retain(|id, _| targets.contains_key(id));
+    pub fn keep(&mut self, is_there: impl Fn(&TargetId) -> bool) {
+        self.seen.retain(|id, _| is_there(id));
     }
 
     /// Takes in what a probe saw; a credential that is taken no more, or again, is said in the log.
@@ -132,7 +132,7 @@ mod tests {
         take(CredentialState::Refused, 15);
         let removed = take(CredentialState::None, 15);
         assert_eq!(removed, Vec::<String>::new(), "whoever shows nothing is refused nothing");
-        tidings.keep(&BTreeMap::<TargetId, ()>::new());
+        tidings.keep(|_| false);
         assert!(tidings.seen.is_empty(), "a target that is gone is forgotten");
     }
 

@@ -104,7 +104,7 @@ pub fn markdown() -> String {
 }
 
 /// The end of the reference; a test compares the table with [`crate::config::Service::defaults_for_k0s`].
-const DEFAULT_SERVICES: &str = r#"
+const DEFAULT_SERVICES: &str = "
 ### The default services
 
 What `xdplb check` prints has them in full.
@@ -115,4 +115,4 @@ What `xdplb check` prints has them in full.
 | `konnectivity-agent` | 8132 | spread | tls with ALPN `h2`, and follows kubernetes-api |
 | `konnectivity-server` | 8133 | maglev | follow:kubernetes-api |
 | `controller-join` | 9443 | maglev | https: `GET /`, any status is up, never shown a credential |
-"#;
+";

@@ -133,7 +133,7 @@ fn the_documented_services_are_the_default_services() {
         assert!(said.all(|said| row.contains(&said)), "{row}");
         match &service.probe.value {
             Probe::Https(probe) => {
-                assert!(row.contains(&format!("`{} {}`", probe.method, probe.path)), "{row}")
+                assert!(row.contains(&format!("`{} {}`", probe.method, probe.path)), "{row}");
             }
             Probe::Tls(probe) => assert!(row.contains(&format!("ALPN `{}`", probe.alpn.join(", "))), "{row}"),
             Probe::Tcp | Probe::Follow(_) => {}

@@ -1,4 +1,4 @@
-//! The end of a TLS connection: close_notify, then the other side's end, then nothing is left.
+//! The end of a TLS connection: `close_notify`, then the other side's end, then nothing is left.
 //!
 //! It comes after the answer is known and adds nothing to it, so it is short and bounded: a server that does not close
 //! gets a RST. But it is waited for, because a client that leaves before makes some servers log a broken connection, and

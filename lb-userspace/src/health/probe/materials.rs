@@ -105,8 +105,8 @@ pub(super) struct Present {
 impl Materials {
     /// Names the files; they are read when they are needed.
     pub fn new(trust: &Trust, credential: Option<&Credential>) -> Self {
-        let mut files = Files::default();
-        files.authorities = trust.ca_file.as_ref().map(|path| path.value.clone());
+        let authorities = trust.ca_file.as_ref().map(|path| path.value.clone());
+        let mut files = Files { authorities, ..Files::default() };
         match credential {
             Some(Credential::ClientCertificate { certificate, key }) => {
                 files.certificate = Some((certificate.value.clone(), key.value.clone()));

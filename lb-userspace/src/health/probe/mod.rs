@@ -74,6 +74,7 @@ impl Asker {
     }
 
     /// Leaves from this address, where there is one, and never from one of these ports.
+    #[must_use]
     pub fn leaving(self, from: Option<IpAddr>, foreign_ports: Option<RangeInclusive<u16>>) -> Self {
         Self { from, foreign_ports, ..self }
     }
@@ -121,3 +122,6 @@ impl From<Outcome> for Answer {
         Self { outcome, seen: Seen::default(), closing: None }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,3 +63,28 @@ impl Session {
         self.current = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::probe::Trust;
+    use crate::health::probe::materials::Materials;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_lasts_a_minute_or_two_and_not_beyond_a_failure_or_a_change() {
+        let materials = Materials::new(&Trust::default(), None);
+        let material = materials.present().material.expect("nothing has to be read");
+        let mut session = Session::default();
+        let first = session.config(&material, &[]);
+        tokio::time::advance(RENEWAL / 2).await;
+        assert!(Arc::ptr_eq(&first, &session.config(&material, &[])), "within a minute it is resumed");
+        tokio::time::advance(RENEWAL * 2).await;
+        let second = session.config(&material, &[]);
+        assert!(!Arc::ptr_eq(&first, &second), "after two minutes it is not");
+        session.forget();
+        let third = session.config(&material, &[]);
+        assert!(!Arc::ptr_eq(&second, &third), "nor after a failure");
+        let changed = Materials::new(&Trust::default(), None).present().material.expect("as above");
+        assert!(!Arc::ptr_eq(&third, &session.config(&changed, &[])), "nor with other files");
+    }
+}

@@ -71,6 +71,8 @@ impl Trouble {
             | Alert::CertificateUnknown
             | Alert::UnknownCA
             | Alert::AccessDenied
+            // The signature over a client certificate, or within it, is wrong: of another authority, say.
+            | Alert::DecryptError
             | Alert::CertificateRequired => return Self::ClientCertificate,
             Alert::NoApplicationProtocol => FailureReason::NoCommonAlpn,
             Alert::ProtocolVersion | Alert::HandshakeFailure | Alert::InsufficientSecurity => {
