@@ -81,6 +81,8 @@ impl Agent {
                     took_ms: u64::try_from(result.at.duration_since(result.begun).as_millis())
                         .unwrap_or(u64::MAX),
                     outcome: result.to_string(),
+                    certificate_ends: result.seen.certificate_ends.map(Timestamp::new),
+                    credential: result.seen.credential.word().map(Into::into),
                 }),
             }
         };

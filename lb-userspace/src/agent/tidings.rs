@@ -40,7 +40,7 @@ impl Tidings {
             match refusal(seen.credential) {
                 Some(words) => log::warn!("{name}: {words}"),
                 None if refusal(before.credential).is_some() => {
-                    log::info!("{name}: the probe's credential is {} now", seen.credential);
+                    log::info!("{name}: the probe's credential is no longer refused");
                 }
                 None => {}
             }

@@ -5,6 +5,7 @@
 
 pub mod args;
 mod commands;
+mod k0s_config;
 mod offline;
 
 use std::{io::Write as _, process::ExitCode};
@@ -43,6 +44,7 @@ pub fn execute(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Run(run) => run_agent(&cli.global, &run),
         Command::Check(check) => self::check(&check),
+        Command::K0sConfig(arguments) => Ok(k0s_config::print(arguments)),
         other => asynchronous(commands::execute(cli.global, other)),
     };
     match result {

@@ -62,6 +62,20 @@ pub enum CredentialState {
     Unreadable,
 }
 
+impl CredentialState {
+    /// The word for it; `None` where there is no credential.
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Unanswered => Some("unanswered"),
+            Self::Accepted => Some("accepted"),
+            Self::Refused => Some("refused"),
+            Self::Ended => Some("ended"),
+            Self::Unreadable => Some("unreadable"),
+        }
+    }
+}
+
 impl ProbeResult {
     /// A result without anything else to see.
     pub fn new(outcome: Outcome, begun: Instant, at: Instant) -> Self {
@@ -106,19 +120,6 @@ impl fmt::Display for Outcome {
             Self::NotReady => f.write_str("answers that it is not ready"),
             Self::Failed(reason) => reason.fmt(f),
         }
-    }
-}
-
-impl fmt::Display for CredentialState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "none",
-            Self::Unanswered => "unanswered",
-            Self::Accepted => "accepted",
-            Self::Refused => "refused",
-            Self::Ended => "ended",
-            Self::Unreadable => "unreadable",
-        })
     }
 }
 

@@ -11,7 +11,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CipherSuite, ClientConfig, RootCertStore};
 
 use super::{Files, Material};
 use crate::health::probe::certificate;
@@ -20,9 +20,20 @@ use crate::health::probe::tls::AnyCertificate;
 /// No certificate, key or token is longer: a file that is, is something else.
 const MAX_FILE: u64 = 1 << 20;
 
-/// The cryptography of all probes.
-pub(in crate::health::probe) static PROVIDER: LazyLock<Arc<CryptoProvider>> =
-    LazyLock::new(|| Arc::new(ring::default_provider()));
+/// The cryptography of all probes. Ciphers with SHA-384 come last: processors have instructions for SHA-256, and a probe
+/// has nothing to hide that would want more.
+pub(in crate::health::probe) static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+    let mut provider = ring::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| {
+        matches!(
+            suite.suite(),
+            CipherSuite::TLS13_AES_256_GCM_SHA384
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384
+        )
+    });
+    Arc::new(provider)
+});
 
 /// A file of a probe that cannot be used.
 #[derive(Debug, thiserror::Error)]
