@@ -29,8 +29,7 @@ fn a_controller_that_is_not_ready_gets_nothing_new_and_keeps_what_it_has() -> Re
     let setting = Setting::usual()?;
     let target = setting.lab.service(API);
     let hold = Hold::start(&setting.lab, &HoldOptions::to(target, MANY))?;
-    let held = hold.backends()?.get("c2").copied().unwrap_or(0);
-    assert!(held > 0, "some of many connections go to c2");
+    assert!(hold.backends()?.contains_key("c2"), "some of many connections go to c2");
     let load = Load::start(&setting.lab, &LoadOptions::to(target).rate(50))?;
     load.wait_for_more(30)?;
 

@@ -90,3 +90,33 @@ pub fn check_files(config: &Config) -> Result<(), ConfigError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Overrides;
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_told_where_it_was_named() {
+        let short = "interfaces = [\"eth0\"]\n[[backends]]\naddress = \"10.0.0.11\"\n";
+        let check = |probe: &str| {
+            let text = format!("{short}[probe]\n{probe}\n");
+            let config = Config::parse(Path::new("xdplb.toml"), &text, &Overrides::default());
+            check_files(&config.expect("this should be right")).map_err(|error| error.to_string())
+        };
+        assert_eq!(check("interval = \"2s\""), Ok(()), "a probe without files needs none");
+        assert_eq!(
+            check("ca_file = \"/nowhere/ca.crt\""),
+            Err("xdplb.toml:5:11: cannot read the CA file /nowhere/ca.crt (No such file or directory (os error 2)); \
+                 create it or let the agent read it"
+                .to_owned())
+        );
+        assert_eq!(
+            check("client_certificate_file = \"/dev/null\"\nclient_key_file = \"/nowhere/probe.key\""),
+            Err("xdplb.toml:5:27: the client certificate /dev/null is not a regular file of at most 1 MiB; name a file"
+                .to_owned())
+        );
+    }
+}

@@ -31,7 +31,7 @@
 //! it is forgotten with the next answer.
 //!
 //! **What this host lacks judges nobody**: a failure that
-//! [`is_local`](super::outcome::FailureReason::is_local) changes no state and no count.
+//! [`is_local`](super::FailureReason::is_local) changes no state and no count.
 
 use std::fmt;
 use std::time::Instant;

@@ -1,7 +1,7 @@
 //! A request over TLS, and what its status says.
 //!
 //! HTTP/1.1 with one request and `connection: close`: more would save nothing, because every probe makes a new
-//! connection. The head of the answer is read up to [`MAX_HEAD`] bytes, of the body no more than a clean close needs.
+//! connection. The head of the answer is read up to 8 kB, of the body no more than a clean close needs.
 //!
 //! | status | the backend is |
 //! | --- | --- |

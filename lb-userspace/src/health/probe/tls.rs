@@ -19,7 +19,7 @@
 //! **The end of the certificate counts always**, also where there is no CA file: kubelets do verify, so a server whose
 //! certificate has ended serves none of them.
 //!
-//! **Sessions are resumed** ([`session`]), which spares both sides the expensive part of the handshake. A server that
+//! **Sessions are resumed**, which spares both sides the expensive part of the handshake. A server that
 //! does not resume is asked in full.
 
 mod session;
