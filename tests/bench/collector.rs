@@ -185,7 +185,7 @@ fn reset_of(number: u32) -> Vec<u8> {
 }
 
 /// The CPU time of this process.
-pub fn cpu_time() -> Duration {
+fn cpu_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the structure outlives the call, which cannot fail for this clock.
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };

@@ -15,6 +15,8 @@ use crate::setting::API;
 const NEEDS: &[Need] =
     &[Need::Root, Need::Bpf, Need::Program("ip"), Need::Program("ethtool"), Need::Program("iperf3")];
 
+/// iperf3 speaks no TLS.
+const SERVICE: &str = "[[services]]\nname = \"iperf3\"\nport = 6443\nprobe = \"tcp\"\n";
 /// Bytes of each transfer.
 const BYTES: u64 = 200_000_000;
 /// Each socket buffer, of which the kernel gives twice as much (socket(7)): little, as it bounds what may be missing.
@@ -60,7 +62,12 @@ fn story(name: &str, lab: LabBuilder, mode: &'static str) -> Result<()> {
     let lab = lab.controllers(1).build()?;
     let mut server = Program::start(&lab, "c1", "iperf3", ["--server", "--port", &API.to_string()])?;
     server.wait_until_it_listens(&lab, "c1", API)?;
-    let options = AgentOptions { families: Families::Both, xdp_mode: Some(mode), ..AgentOptions::default() };
+    let options = AgentOptions {
+        tables: SERVICE.into(),
+        families: Families::Both,
+        xdp_mode: Some(mode),
+        ..AgentOptions::default()
+    };
     let agent = Agent::start(&lab, options)?;
     agent.wait_until_all("up")?;
     for family in [Family::V4, Family::V6] {

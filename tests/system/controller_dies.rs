@@ -1,5 +1,5 @@
 //! A controller dies, in each of the ways in which they do. It costs what was under way with it, and new
-//! connections only until its probe has noticed: three failures at two seconds each.
+//! connections only until its probe has noticed: three failures, the last two soon after the first.
 
 use anyhow::Result;
 use lb_tests::{

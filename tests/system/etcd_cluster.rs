@@ -15,6 +15,9 @@ const NEEDS: &[Need] =
 
 /// Where the members talk to each other, past the balancer.
 const PEERS: u16 = 2380;
+/// etcd says at a path of its own how it is.
+const SERVICE: &str =
+    "[[services]]\nname = \"etcd\"\nport = 6443\nprobe = \"https\"\nprobe_path = \"/health\"\n";
 /// Watches, of which each is a connection for itself.
 const WATCHES: usize = 4;
 
@@ -92,7 +95,7 @@ fn etcd_watches_outlive_the_agent() -> Result<()> {
     let lab = Lab::builder().build()?;
     certificate(&lab)?;
     let mut members = cluster(&lab)?;
-    let mut agent = Agent::start(&lab, AgentOptions::default())?;
+    let mut agent = Agent::start(&lab, AgentOptions { tables: SERVICE.into(), ..AgentOptions::default() })?;
     agent.wait_until_all("up")?;
     let arguments =
         || etcdctl(&lab).into_iter().chain(["watch", "--rev=1", "--prefix", "xlb"].map(String::from));

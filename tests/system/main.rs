@@ -10,6 +10,7 @@ mod etcd_cluster;
 mod every_way_in;
 mod konnectivity;
 mod many_at_once;
+mod not_ready;
 mod setting;
 mod the_lab_itself;
 mod web;

@@ -32,6 +32,7 @@ fn nginx(lab: &Lab, node: &str) -> Result<Program> {
          http {{\n  access_log off;\n  client_max_body_size 64m;\n{temporary}\
          \x20 server {{\n    listen 6443 ssl http2;\n    listen [::]:6443 ssl http2;\n\
          \x20   ssl_certificate {};\n    ssl_certificate_key {};\n    root {home}/www;\n\
+         \x20   location = /readyz {{ return 200 \"ok\\n\"; }}\n\
          \x20   location = /whoami {{ return 200 \"{node}\\n\"; }}\n\
          \x20   location /up/ {{ root {home}/{node}; dav_methods PUT; create_full_put_path on; }}\n  }}\n}}\n",
         certificate.display(),

@@ -79,7 +79,9 @@ impl Agent {
                     at: wall_clock(result.at),
                     took_ms: u64::try_from(result.at.duration_since(result.begun).as_millis())
                         .unwrap_or(u64::MAX),
-                    outcome: result.outcome.to_string(),
+                    outcome: result.to_string(),
+                    certificate_ends: result.seen.certificate_ends.map(Timestamp::new),
+                    credential: result.seen.credential.word().map(Into::into),
                 }),
             }
         };

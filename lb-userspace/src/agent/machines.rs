@@ -12,8 +12,8 @@ use std::{
 use lb_common::abi::BackendId;
 
 use crate::{
-    config::{Config, Family, Probe, Resolved, ServiceFrontend},
-    health::{Health, Machine, ProbeResult, TargetId, Thresholds, Transition},
+    config::{Config, Family, Resolved, ServiceFrontend},
+    health::{Health, Machine, ProbeResult, TargetId, Thresholds, Transition, follow},
 };
 
 /// What a machine is of.
@@ -41,20 +41,24 @@ pub struct Wanted {
 /// What a former agent knew of a service on a backend's address: the health, and since when.
 pub type FormerHealth = BTreeMap<(String, IpAddr), (Health, Instant)>;
 
-/// The service whose probe tells the health of a frontend's backends: its own, or the one that it follows.
-pub fn probed_by(frontend: &ServiceFrontend) -> &str {
-    if let Probe::Follow(followed) = &frontend.probe { followed } else { &frontend.name }
+/// The services whose probes tell the health of a frontend's backends: its own, and the one that it follows.
+pub fn told_by(frontend: &ServiceFrontend) -> impl Iterator<Item = &str> {
+    let own = frontend.probe.asks().then_some(&*frontend.name);
+    own.into_iter().chain(frontend.followed.as_deref())
 }
 
 /// What is to be probed: each backend of every service with a probe of its own, by the families of the VIPs that are
 /// told by it.
 pub fn wanted(config: &Config, resolved: &Resolved, id_of: &[BackendId]) -> Vec<Wanted> {
-    let told: BTreeSet<(&str, Family)> =
-        resolved.frontends.iter().map(|frontend| (probed_by(frontend), Family::of(frontend.vip))).collect();
+    let told: BTreeSet<(&str, Family)> = resolved
+        .frontends
+        .iter()
+        .flat_map(|frontend| told_by(frontend).map(|service| (service, Family::of(frontend.vip))))
+        .collect();
     let mut wanted = Vec::new();
     for (position, service) in config.services.iter().enumerate() {
         let families = Family::BOTH.into_iter().filter(|family| told.contains(&(&service.name, *family)));
-        for family in families.filter(|_| !matches!(service.probe.value, Probe::Follow(_))) {
+        for family in families.filter(|_| service.probe.asks()) {
             for (backend, &id) in config.backends.iter().zip(id_of) {
                 let address = backend.address(family).filter(|_| service.takes(&backend.name));
                 let probed = Probed { service: service.name.clone(), backend: id, family };
@@ -104,10 +108,32 @@ impl Machines {
         }
     }
 
-    /// The machine that tells a frontend of a backend.
+    /// The machine that tells a frontend most of a backend: that of its own probe, unless it only follows.
     pub fn get(&self, frontend: &ServiceFrontend, backend: BackendId) -> Option<&Machine> {
-        let service = probed_by(frontend).to_owned();
-        self.0.get(&Probed { service, backend, family: Family::of(frontend.vip) })
+        self.all(frontend, backend).next()
+    }
+
+    /// The machines that tell a frontend of a backend: of its own probe, and of the service that it follows.
+    pub fn all(&self, frontend: &ServiceFrontend, backend: BackendId) -> impl Iterator<Item = &Machine> {
+        let family = Family::of(frontend.vip);
+        told_by(frontend).filter_map(move |service| self.of(service, backend, family))
+    }
+
+    /// The machine of a service's own probe.
+    pub fn of(&self, service: &str, backend: BackendId, family: Family) -> Option<&Machine> {
+        self.0.get(&Probed { service: service.to_owned(), backend, family })
+    }
+
+    /// The health of a backend on a frontend.
+    pub fn health(&self, frontend: &ServiceFrontend, backend: BackendId) -> Health {
+        let family = Family::of(frontend.vip);
+        let of =
+            |service: &str| self.of(service, backend, family).map_or(Health::Unverified, Machine::health);
+        let own = frontend.probe.asks().then(|| of(&frontend.name));
+        match &frontend.followed {
+            Some(followed) => follow(own, of(followed)),
+            None => own.unwrap_or(Health::Unverified),
+        }
     }
 
     /// Takes in a probe's result.

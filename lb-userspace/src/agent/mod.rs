@@ -25,6 +25,7 @@ pub mod resets;
 pub mod settings;
 pub mod setup;
 pub mod state;
+pub mod tidings;
 pub mod warnings;
 
 use std::{
@@ -51,6 +52,7 @@ use self::{
     machines::Probed,
     network::Network,
     state::State,
+    tidings::Tidings,
 };
 use crate::{
     config::{Config, ConfigFile, Overrides},
@@ -92,6 +94,8 @@ pub struct Agent {
     key: [u64; 2],
     prober: Prober,
     targets: BTreeMap<TargetId, Probed>,
+    /// What probes saw of credentials and certificates.
+    tidings: Tidings,
     collector: std_mpsc::Sender<collector::Message>,
     census: watch::Receiver<Census>,
     flow_tables: Arc<FlowTables>,
@@ -279,14 +283,16 @@ impl Agent {
 
     /// The configuration file's configuration, with the flags over it.
     fn read_config(options: &Options) -> anyhow::Result<(Option<ConfigFile>, Config)> {
-        match &options.config {
+        let (file, config) = match &options.config {
             Some(path) => {
                 let file = ConfigFile::load(path)?;
                 let config = file.config(&options.overrides)?;
-                Ok((Some(file), config))
+                (Some(file), config)
             }
-            None => Ok((None, Config::from_flags(&options.overrides)?)),
-        }
+            None => (None, Config::from_flags(&options.overrides)?),
+        };
+        probes::check_files(&config)?;
+        Ok((file, config))
     }
 
     /// Now, for the machines.

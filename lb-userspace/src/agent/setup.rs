@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Agent, Options, addresses::Addresses, apply::Applier, attaching, catalog::Catalog, clock, collector,
-    drop_log, former::Former, host, network::Network, settings, state::State,
+    drop_log, former::Former, host, network::Network, settings, state::State, tidings::Tidings,
 };
 use crate::{
     config::{ClusterKey, Config, Family},
@@ -67,6 +67,7 @@ pub async fn start(
         key: key_words,
         prober,
         targets: BTreeMap::new(),
+        tidings: Tidings::default(),
         collector,
         census,
         flow_tables,

@@ -14,8 +14,8 @@ use super::{
     network::Network,
 };
 use crate::{
-    config::{AdminState, Config, Family, HostFacts, Probe, Resolved, ServiceFrontend},
-    health::{Health, Machine, ProbeResult, Thresholds, Transition, follow},
+    config::{AdminState, Config, Family, HostFacts, Resolved, ServiceFrontend},
+    health::{Health, Machine, ProbeResult, Thresholds, Transition},
     tables::{
         Member,
         desired::{self, BackendEntry, Choosing, Desired, Path, Socket},
@@ -188,18 +188,23 @@ impl State {
         self.machines.get(frontend, id)
     }
 
+    /// The machine of a probe.
+    pub fn machine_of(&self, probed: &Probed) -> Option<&Machine> {
+        self.machines.of(&probed.service, probed.backend, probed.family)
+    }
+
     /// The health of a backend as a frontend sees it.
     pub fn health(&self, frontend: &ServiceFrontend, id: BackendId) -> Health {
-        let told = self.machine(frontend, id).map_or(Health::Unverified, Machine::health);
-        if matches!(frontend.probe, Probe::Follow(_)) { follow(None, told) } else { told }
+        self.machines.health(frontend, id)
     }
 
     /// Whether a backend went down so lately that the others of its service may be about to follow it.
     fn went_down_lately(&self, frontend: &ServiceFrontend, id: BackendId) -> bool {
         let timing = self.config.probe;
         let window = (timing.interval + timing.timeout) * u32::from(timing.fall) * 2;
-        self.machine(frontend, id)
-            .is_some_and(|machine| machine.health() == Health::Down && machine.since().elapsed() < window)
+        self.machines
+            .all(frontend, id)
+            .any(|machine| machine.health() == Health::Down && machine.since().elapsed() < window)
     }
 
     /// Services of which no backend is healthy, and which use the last good ones.

@@ -1,6 +1,6 @@
 //! What the operator should look at: said in the log when it begins, and in the status for as long as it lasts.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::SystemTime};
 
 use super::{
     Agent,
@@ -31,7 +31,8 @@ impl Agent {
     pub(super) fn warnings(&self) -> Vec<String> {
         let lasting = self.notes.iter().chain(&self.listeners).cloned();
         let crowded = self.crowded.iter().map(|(pool, used)| self.crowded_words(*pool, *used));
-        lasting.chain(self.state.resolved().warnings.iter().map(ToString::to_string)).chain(crowded).collect()
+        let host = self.state.resolved().warnings.iter().map(ToString::to_string);
+        lasting.chain(host).chain(crowded).chain(self.tidings.warnings(SystemTime::now())).collect()
     }
 
     /// Looks for programs of this host in the way, and says in the log all that there is to say.

@@ -68,6 +68,8 @@ pub enum Command {
     Ready,
     /// read the configuration file again, as SIGHUP does; a bad one is refused and nothing changes
     Reload,
+    /// print what k0s needs for what this balancer does; it changes nothing
+    K0sConfig(K0sConfigArgs),
     /// take the programs off the interfaces and remove the pinned state; a running agent exits
     Detach,
 }
@@ -124,6 +126,14 @@ pub struct CheckArgs {
     /// the configuration file
     #[arg(value_name = "FILE", default_value = DEFAULT_PATH)]
     pub file: PathBuf,
+}
+
+/// `xdplb k0s-config`.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct K0sConfigArgs {
+    /// a role that may read /readyz, and how to make a client certificate or a token for the probes
+    #[arg(long)]
+    pub probe_credential: bool,
 }
 
 /// Commands that only show something.
@@ -306,6 +316,7 @@ mod tests {
             "events",
             "ready",
             "reload",
+            "k0s-config --probe-credential",
             "detach",
         ] {
             for line in [

@@ -38,7 +38,7 @@ pub(super) async fn execute(global: GlobalArgs, command: Command) -> anyhow::Res
         Command::Ready => session.ready().await,
         Command::Reload => session.say(session.client.reload().await),
         Command::Detach => session.detach().await,
-        Command::Run(_) | Command::Check(_) => Ok(Exit::Refused),
+        Command::Run(_) | Command::Check(_) | Command::K0sConfig(_) => Ok(Exit::Refused),
     }
 }
 

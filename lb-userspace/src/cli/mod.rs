@@ -6,6 +6,7 @@
 pub mod args;
 mod commands;
 mod flow_printer;
+mod k0s_config;
 mod offline;
 
 use std::{io::Write as _, process::ExitCode};
@@ -44,6 +45,7 @@ pub fn execute(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Run(run) => run_agent(&cli.global, &run),
         Command::Check(check) => self::check(&check),
+        Command::K0sConfig(arguments) => Ok(k0s_config::print(arguments)),
         other => asynchronous(commands::execute(cli.global, other)),
     };
     match result {
@@ -105,6 +107,7 @@ fn run_agent(global: &GlobalArgs, run: &RunArgs) -> anyhow::Result<Exit> {
 /// Validates a configuration, on this host too, and prints it with every default filled in.
 fn check(check: &CheckArgs) -> anyhow::Result<Exit> {
     let config: Config = ConfigFile::load(&check.file)?.config(&Overrides::default())?;
+    agent::probes::check_files(&config)?;
     asynchronous(async move {
         let host = agent::network::Network::open().await?.host_facts();
         let resolved = config.resolve(&host)?;

@@ -1,6 +1,8 @@
 //! From the raw configuration and the flags to typed values: each value is right in itself afterwards, and
 //! what only several together can tell is left to [`super::rules`].
 
+mod credential;
+mod probe;
 mod reader;
 
 use std::net::IpAddr;
@@ -10,14 +12,14 @@ use toml::Spanned;
 
 use super::error::{ConfigError, Problem};
 use super::limits::{
-    DEFAULT_WEIGHT, FLOW_TABLE, HALF_OPEN_TABLE, MAX_INTERFACE_NAME, MAX_NAME, PROBE_COUNT, PROBE_INTERVAL,
-    PROBE_TIMEOUT, TIMEOUT, WEIGHTS,
+    DEFAULT_WEIGHT, FLOW_TABLE, HALF_OPEN_TABLE, MAX_INTERFACE_NAME, MAX_NAME, TIMEOUT, WEIGHTS,
 };
 use super::overrides::{BackendSpec, Overrides};
 use super::place::{Located, Place, Source};
-use super::raw::{RawBackend, RawConfig, RawLimits, RawProbe, RawService, RawTimeouts};
-use super::words::{AdminState, Mode, Policy, Probe};
-use super::{Backend, Config, PortRange, ProbeTiming, Service, TableSizes, Timeouts};
+use super::raw::{RawBackend, RawConfig, RawLimits, RawService, RawTimeouts};
+use super::words::{AdminState, Mode, Policy};
+use super::{Backend, Config, PortRange, Service, TableSizes, Timeouts};
+use probe::ProbeFiles;
 use reader::{Reader, available};
 
 /// The highest port, for the ranges below.
@@ -42,20 +44,23 @@ pub(crate) fn build(
         Some(ports) => reader.ports(ports)?,
         None => Located::new(PortRange::default(), Place::Nowhere),
     };
+    let (probe, files) = reader.probes(raw.probe)?;
     let services = match raw.services {
         Some(services) => {
+            files.refuse_unused_credential()?;
             let place = reader.place(&services);
             let services: Vec<_> = services
                 .into_inner()
                 .into_iter()
-                .map(|service| reader.service(service, mode))
+                .map(|service| reader.service(service, mode, &files))
                 .collect::<Result<_, _>>()?;
             if services.is_empty() {
                 return Err(Problem::Empty("services").at(&place));
             }
             services
         }
-        None => Service::defaults_for_k0s()
+        None => files
+            .given_to(Service::defaults_for_k0s())
             .into_iter()
             .map(|service| Located::new(Service { mode, ..service }, Place::Nowhere))
             .collect(),
@@ -69,7 +74,7 @@ pub(crate) fn build(
         snat_addresses: reader.addresses("snat_addresses", raw.snat_addresses)?.unwrap_or_default(),
         snat_ports,
         cluster_key_file: reader.absolute_path("cluster_key_file", raw.cluster_key_file)?,
-        probe: reader.probe_timing(raw.probe)?,
+        probe,
         limits: reader.table_sizes(raw.limits)?,
         timeouts: reader.timeouts(raw.timeouts)?,
         backends: reader.backends(raw.backends, flags)?,
@@ -163,34 +168,6 @@ impl Reader<'_> {
         Ok(Some(flags.vips.iter().map(|vip| Located::new(*vip, place.clone())).collect()))
     }
 
-    fn probe_timing(&self, raw: RawProbe) -> Result<ProbeTiming, ConfigError> {
-        let default = ProbeTiming::default();
-        let interval = self.duration("interval", raw.interval, &PROBE_INTERVAL, default.interval)?;
-        let place = raw.timeout.as_ref().map_or(Place::Nowhere, |timeout| self.place(timeout));
-        let written = raw.timeout.is_some();
-        let mut timeout = self.duration("timeout", raw.timeout, &PROBE_TIMEOUT, default.timeout)?;
-        if timeout > interval {
-            if written {
-                return Err(Problem::Value {
-                    key: "timeout",
-                    given: format!("\"{}\"", humantime::format_duration(timeout)),
-                    takes: format!("at most the interval, {}", humantime::format_duration(interval)),
-                }
-                .at(&place));
-            }
-            timeout = interval;
-        }
-        let count = |key, given, default| {
-            self.number(key, given, &PROBE_COUNT).map(|count| count.map_or(default, |count| count.value))
-        };
-        Ok(ProbeTiming {
-            interval,
-            timeout,
-            fall: count("fall", raw.fall, default.fall)?,
-            rise: count("rise", raw.rise, default.rise)?,
-        })
-    }
-
     fn table_sizes(&self, raw: RawLimits) -> Result<TableSizes, ConfigError> {
         let default = TableSizes::default();
         let flow_table = self.number("flow_table", raw.flow_table, &FLOW_TABLE)?;
@@ -257,15 +234,20 @@ impl Reader<'_> {
         Ok(Located::new(Backend { name, addresses, weight, state }, place))
     }
 
-    fn service(&self, raw: Spanned<RawService>, mode: Mode) -> Result<Located<Service>, ConfigError> {
+    fn service(
+        &self,
+        raw: Spanned<RawService>,
+        mode: Mode,
+        files: &ProbeFiles,
+    ) -> Result<Located<Service>, ConfigError> {
         let header = self.place(&raw);
-        let raw = raw.into_inner();
+        let mut raw = raw.into_inner();
+        let probe = self.service_probe(&mut raw, files)?;
         let written = raw.name.ok_or_else(|| Problem::ServiceLacks("name").at(&header))?;
         let written = self.located(written);
         let port = self.number("port", raw.port, &PORTS)?;
         let port = port.ok_or_else(|| Problem::ServiceLacks("port").of(&written))?;
         let backend_port = self.number("backend_port", raw.backend_port, &PORTS)?;
-        let probe_place = raw.probe.as_ref().map_or(Place::Nowhere, |probe| self.place(probe));
         let backends = match raw.backends {
             Some(names) if names.get_ref().is_empty() => {
                 return Err(Problem::ServiceWithoutBackend(written.value.clone()).at(&self.place(&names)));
@@ -281,7 +263,8 @@ impl Reader<'_> {
             port,
             mode: self.mode(raw.mode, mode)?,
             policy: self.word("policy", raw.policy)?.unwrap_or(Policy::Maglev),
-            probe: Located::new(self.word("probe", raw.probe)?.unwrap_or(Probe::Tcp), probe_place),
+            probe,
+            follow: raw.follow.map(|followed| self.located(followed)),
             vips: self.some_addresses("vips", raw.vips)?,
             backends,
         };

@@ -176,6 +176,36 @@ pub(crate) enum Problem {
     )]
     FollowsOthers { service: String, followed: String, backend: String },
 
+    /// Both spellings at once.
+    #[error("{0:?} has follow beside probe = \"follow:…\"; keep one of the two")]
+    FollowsTwice(String),
+    /// A service that follows itself.
+    #[error("{0:?} follows itself; name another service or remove the key")]
+    FollowsItself(String),
+    /// A key of another kind of probe.
+    #[error("{key} says nothing to this probe; remove it or write probe = \"{wanted}\"")]
+    ProbeKeyUnused { key: &'static str, wanted: &'static str },
+    /// A certificate without a key or the other way round.
+    #[error("{given} is of no use without {lacks}; add it")]
+    HalfCredential { given: &'static str, lacks: &'static str },
+    /// A client certificate and a token.
+    #[error("{token} is given beside {certificate}; keep one of the two")]
+    TwoCredentials { token: &'static str, certificate: &'static str },
+    /// A token that anybody could take who answers at the backend's address.
+    #[error(
+        "{token} would be shown to a server that is not verified; add {ca} (k0s has it in /var/lib/k0s/pki/ca.crt)"
+    )]
+    TokenWithoutCa { token: &'static str, ca: &'static str },
+    /// A credential that no service shows.
+    #[error(
+        "the credential of [probe] is for the default services; move it to the [[services]] table that shows it, \
+         as probe_token_file, or probe_client_certificate_file and probe_client_key_file"
+    )]
+    CredentialUnused,
+    /// A file of a probe that cannot be used.
+    #[error("{0}")]
+    ProbeFile(String),
+
     /// A second SNAT address of one family.
     #[error("snat_addresses has two {0} addresses; keep one a family")]
     SnatFamilyTwice(Family),

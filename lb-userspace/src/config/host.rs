@@ -7,9 +7,10 @@ use std::net::IpAddr;
 use super::error::{ConfigError, Problem};
 use super::limits::{MAX_SERVICES, MAX_VIPS};
 use super::place::{Located, Place};
+use super::probe::Probe;
 use super::rules;
 use super::warnings::{Warning, warnings};
-use super::words::{Family, Mode, Policy, Probe};
+use super::words::{Family, Mode, Policy};
 use super::{Config, Service};
 
 /// What the host is asked: its interfaces.
@@ -93,6 +94,8 @@ pub struct ServiceFrontend {
     pub policy: Policy,
     /// How the health of its backends is learnt.
     pub probe: Probe,
+    /// The service whose health a backend's health here takes over, alone or beside that of the probe.
+    pub followed: Option<String>,
     /// Positions in [`Config::backends`] of those with an address of the VIP's family, whatever their state.
     pub backends: Vec<usize>,
 }
@@ -212,6 +215,7 @@ fn expand(config: &Config, defaults: &[Located<IpAddr>]) -> Result<Vec<ServiceFr
                 mode: service.mode,
                 policy: service.policy,
                 probe: service.probe.value.clone(),
+                followed: service.followed().map(str::to_owned),
                 backends,
             });
         }

@@ -50,6 +50,8 @@ pub const DEFAULT_HALF_OPEN_TABLE: u32 = lb_common::limits::HALF_OPEN_CONNECTION
 pub const PROBE_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
 /// How long a probe may wait.
 pub const PROBE_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
+/// The longest path that a probe asks for: the whole request stays within one packet.
+pub const MAX_PROBE_PATH: usize = 1024;
 /// How many probes in a row may be asked for before a backend counts as down, or as up again.
 pub const PROBE_COUNT: RangeInclusive<u8> = 1..=100;
 /// How long a flow may stay idle: a second is the resolution, a month is for ever.

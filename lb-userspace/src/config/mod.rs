@@ -15,6 +15,7 @@ pub mod limits;
 pub mod overrides;
 pub mod place;
 pub mod ports;
+pub mod probe;
 mod raw;
 pub mod reference;
 pub mod render;
@@ -39,9 +40,13 @@ pub use host::{HostFacts, InterfaceFacts, Resolved, ServiceFrontend};
 pub use overrides::{BackendSpec, Overrides};
 pub use place::{Located, Place};
 pub use ports::PortRange;
+pub use probe::Probe;
 pub use secret::ClusterKey;
 pub use warnings::Warning;
-pub use words::{AdminState, Family, Mode, Policy, Probe, XdpMode};
+pub use words::{AdminState, Family, Mode, Policy, XdpMode};
+
+use probe::{HttpsProbe, TlsProbe};
+use words::StatusClass;
 
 use limits::{DEFAULT_FLOW_TABLE, DEFAULT_HALF_OPEN_TABLE};
 
@@ -84,6 +89,8 @@ pub struct Config {
 pub struct ProbeTiming {
     /// From the start of one probe to the start of the next.
     pub interval: Duration,
+    /// The same while the next results decide whether a backend is down, or up again; at most the interval.
+    pub fast_interval: Duration,
     /// How long an answer may take, at most the interval.
     pub timeout: Duration,
     /// Failures in a row until a backend is down.
@@ -93,9 +100,15 @@ pub struct ProbeTiming {
 }
 
 impl Default for ProbeTiming {
-    /// A dead controller is out after six seconds, and a slow answer of one second is still an answer.
+    /// A dead controller is out within three seconds, and a slow answer of one second is still an answer.
     fn default() -> Self {
-        Self { interval: Duration::from_secs(2), timeout: Duration::from_secs(1), fall: 3, rise: 2 }
+        Self {
+            interval: Duration::from_secs(2),
+            fast_interval: Duration::from_millis(500),
+            timeout: Duration::from_secs(1),
+            fall: 3,
+            rise: 2,
+        }
     }
 }
 
@@ -177,6 +190,8 @@ pub struct Service {
     pub policy: Policy,
     /// How the health of its backends is learnt.
     pub probe: Located<Probe>,
+    /// The service whose health a backend's health here takes over as well: it can take a backend out, not put it in.
+    pub follow: Option<Located<String>>,
     /// Its own VIPs; `None` is those of the configuration.
     pub vips: Option<Vec<Located<IpAddr>>>,
     /// The names of its own backends; `None` is all.
@@ -193,27 +208,62 @@ impl Service {
             mode: Mode::Nat,
             policy,
             probe: Located::new(probe, Place::Nowhere),
+            follow: None,
             vips: None,
             backends: None,
         }
     }
 
+    /// The default service of the Kubernetes API.
+    pub const KUBERNETES_API: &'static str = "kubernetes-api";
+
     /// The four ports of a k0s control plane, the services of a configuration that names none.
     ///
-    /// Konnectivity agents redial until they hold a connection to every server, so theirs spread: N dials for
-    /// N controllers. Konnectivity's admin port is bound to loopback since 2022 and refuses, so it only follows.
+    /// - The API server is asked for `/readyz`. k0s admits no anonymous questions, so a 401 is the usual answer to a
+    ///   probe without a credential: it answers, and keeps its connections.
+    /// - Konnectivity agents redial until they hold a connection to every server, so theirs spread: N dials for N
+    ///   controllers. Their port speaks gRPC only. A handshake for h2 and a close leave no trace in its log. Without the
+    ///   API server beside it such a port is of no use, so it follows.
+    /// - Konnectivity's admin port is bound to loopback since 2022 and refuses, so it only follows.
+    /// - The join API is up whatever status it answers with, and gets no credential: it logs every wrong one.
     pub fn defaults_for_k0s() -> Vec<Self> {
+        let follow = || Some(Located::new(Self::KUBERNETES_API.to_owned(), Place::Nowhere));
+        let h2 = TlsProbe { alpn: vec!["h2".to_owned()], ..TlsProbe::default() };
+        let any_status = HttpsProbe {
+            path: "/".to_owned(),
+            expected_status: StatusClass::ALL.to_vec(),
+            ..HttpsProbe::default()
+        };
+        let konnectivity_agent = Self::new("konnectivity-agent", 8132, Policy::Spread, Probe::Tls(h2));
         vec![
-            Self::new("kubernetes-api", 6443, Policy::Maglev, Probe::Tcp),
-            Self::new("konnectivity-agent", 8132, Policy::Spread, Probe::Tcp),
+            Self::new(Self::KUBERNETES_API, 6443, Policy::Maglev, Probe::Https(HttpsProbe::default())),
+            Self { follow: follow(), ..konnectivity_agent },
             Self::new(
                 "konnectivity-server",
                 8133,
                 Policy::Maglev,
-                Probe::Follow("kubernetes-api".to_owned()),
+                Probe::Follow(Self::KUBERNETES_API.to_owned()),
             ),
-            Self::new("controller-join", 9443, Policy::Maglev, Probe::Tcp),
+            Self::new("controller-join", 9443, Policy::Maglev, Probe::Https(any_status)),
         ]
+    }
+
+    /// The service whose health is taken over, alone or beside that of a probe of its own.
+    pub fn followed(&self) -> Option<&str> {
+        match &self.probe.value {
+            Probe::Follow(service) => Some(service),
+            Probe::Tcp | Probe::Tls(_) | Probe::Https(_) => {
+                self.follow.as_ref().map(|service| &*service.value)
+            }
+        }
+    }
+
+    /// The service whose probe tells most of this one's backends: itself, unless it only follows.
+    pub fn probed_as(&self) -> &str {
+        match &self.probe.value {
+            Probe::Follow(service) => service,
+            Probe::Tcp | Probe::Tls(_) | Probe::Https(_) => &self.name,
+        }
     }
 
     /// Whether the configuration lets this backend serve it.

@@ -32,9 +32,14 @@ pub(crate) struct RawConfig {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawProbe {
     pub(crate) interval: Option<Spanned<String>>,
+    pub(crate) fast_interval: Option<Spanned<String>>,
     pub(crate) timeout: Option<Spanned<String>>,
     pub(crate) fall: Option<Spanned<i64>>,
     pub(crate) rise: Option<Spanned<i64>>,
+    pub(crate) ca_file: Option<Spanned<String>>,
+    pub(crate) client_certificate_file: Option<Spanned<String>>,
+    pub(crate) client_key_file: Option<Spanned<String>>,
+    pub(crate) token_file: Option<Spanned<String>>,
 }
 
 /// `[limits]`.
@@ -77,6 +82,16 @@ pub(crate) struct RawService {
     pub(crate) mode: Option<Spanned<String>>,
     pub(crate) policy: Option<Spanned<String>>,
     pub(crate) probe: Option<Spanned<String>>,
+    pub(crate) follow: Option<Spanned<String>>,
+    pub(crate) probe_path: Option<Spanned<String>>,
+    pub(crate) probe_method: Option<Spanned<String>>,
+    pub(crate) probe_expected_status: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(crate) probe_alpn: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(crate) probe_server_name: Option<Spanned<String>>,
+    pub(crate) probe_ca_file: Option<Spanned<String>>,
+    pub(crate) probe_client_certificate_file: Option<Spanned<String>>,
+    pub(crate) probe_client_key_file: Option<Spanned<String>>,
+    pub(crate) probe_token_file: Option<Spanned<String>>,
     pub(crate) vips: Option<Spanned<Vec<Spanned<String>>>>,
     pub(crate) backends: Option<Spanned<Vec<Spanned<String>>>>,
 }

@@ -3,6 +3,7 @@
 //! `docs/xdplb.toml` and `docs/configuration.md` are what [`sample`] and [`markdown`] give; a test holds them
 //! together, and `XDPLB_BLESS=1 cargo test -p lb-userspace` writes them anew.
 
+mod probe;
 mod text;
 
 pub use text::{markdown, sample};
@@ -65,7 +66,7 @@ impl Section {
 
     /// Its keys.
     pub fn keys(self) -> impl Iterator<Item = &'static Key> {
-        KEYS.iter().filter(move |key| key.section == self)
+        keys().filter(move |key| key.section == self)
     }
 }
 
@@ -107,10 +108,15 @@ const fn key(
 }
 
 use Absent::{Is, Required, Says};
-use Section::{Backends, Limits, Probe, Services, Timeouts, Top};
+use Section::{Backends, Limits, Services, Timeouts, Top};
 
 /// Every key.
-pub static KEYS: &[Key] = &[
+pub fn keys() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(probe::KEYS)
+}
+
+/// Every key but those about probes.
+static KEYS: &[Key] = &[
     key(
         Top,
         "interfaces",
@@ -175,22 +181,6 @@ pub static KEYS: &[Key] = &[
         "The key that balancers of one cluster share, so that each sends a connection to the same backend: 16 bytes \
          or 32 hexadecimal digits, readable by its owner only. `openssl rand -hex 16` makes one.",
     ),
-    key(
-        Probe,
-        "interval",
-        "a duration from 100ms to 1h, such as \"2s\"",
-        Is("\"2s\""),
-        "From the start of one probe to the start of the next.",
-    ),
-    key(
-        Probe,
-        "timeout",
-        "a duration from 10ms to 1m and at most the interval, such as \"1s\"",
-        Is("\"1s\""),
-        "How long an answer may take.",
-    ),
-    key(Probe, "fall", "a whole number from 1 to 100", Is("3"), "Failures in a row until a backend is down."),
-    key(Probe, "rise", "a whole number from 1 to 100", Is("2"), "Successes in a row until it is up again."),
     key(
         Limits,
         "flow_table",
@@ -299,14 +289,6 @@ pub static KEYS: &[Key] = &[
         Is("\"maglev\""),
         "How a backend is chosen: maglev hashes the connection; spread gives each new connection of one source to \
          the next backend, which is what konnectivity agents need to find every server.",
-    ),
-    key(
-        Services,
-        "probe",
-        "\"tcp\" or \"follow:SERVICE\"",
-        Is("\"tcp\""),
-        "tcp opens a connection. follow takes the health that the backend has for another service, and such a \
-         service is never a reason for an event or an alert.",
     ),
     key(
         Services,

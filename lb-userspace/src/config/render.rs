@@ -4,6 +4,7 @@ use std::fmt::{Display, Write};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::probe::{Credential, HttpsProbe, Probe};
 use super::{Backend, Config, Located, Service};
 
 /// The configuration as TOML; it parses back to an equal one.
@@ -31,6 +32,7 @@ pub fn render(config: &Config) -> String {
 
     out.header("[probe]");
     out.duration("interval", config.probe.interval);
+    out.duration("fast_interval", config.probe.fast_interval);
     out.duration("timeout", config.probe.timeout);
     out.bare("fall", config.probe.fall);
     out.bare("rise", config.probe.rise);
@@ -120,12 +122,55 @@ impl Toml {
         self.bare("backend_port", service.backend_port);
         self.string("mode", service.mode);
         self.string("policy", service.policy);
-        self.string("probe", &service.probe.value);
+        self.probe(&service.probe.value);
+        if let Some(followed) = &service.follow {
+            self.string("follow", &followed.value);
+        }
         if let Some(vips) = &service.vips {
             self.list("vips", all(vips).into_iter());
         }
         if let Some(backends) = &service.backends {
             self.list("backends", backends.iter().map(|name| name.value.as_str()));
+        }
+    }
+}
+
+impl Toml {
+    fn probe(&mut self, probe: &Probe) {
+        self.string("probe", probe);
+        match probe {
+            Probe::Tcp | Probe::Follow(_) => {}
+            Probe::Tls(tls) => {
+                if !tls.alpn.is_empty() {
+                    self.list("probe_alpn", tls.alpn.iter());
+                }
+            }
+            Probe::Https(https) => {
+                self.string("probe_path", &https.path);
+                self.string("probe_method", https.method);
+                self.list("probe_expected_status", https.expected_status.iter());
+            }
+        }
+        let Some(trust) = probe.trust() else { return };
+        if let Some(name) = &trust.server_name {
+            self.string("probe_server_name", name);
+        }
+        match &trust.ca_file {
+            Some(path) => self.string("probe_ca_file", path.display()),
+            None => self.comment("probe_ca_file: none, only the end of the certificate is checked"),
+        }
+        if let Probe::Https(HttpsProbe { credential: Some(credential), .. }) = probe {
+            self.credential(credential);
+        }
+    }
+
+    fn credential(&mut self, credential: &Credential) {
+        match credential {
+            Credential::ClientCertificate { certificate, key } => {
+                self.string("probe_client_certificate_file", certificate.display());
+                self.string("probe_client_key_file", key.display());
+            }
+            Credential::Token(token) => self.string("probe_token_file", token.display()),
         }
     }
 }

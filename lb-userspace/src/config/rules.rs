@@ -10,7 +10,7 @@ use super::error::{ConfigError, Problem};
 use super::limits::{MAX_BACKENDS, MAX_INTERFACES, MAX_SERVICES, MAX_VIPS};
 use super::place::{Located, Place};
 use super::suggest::nearest;
-use super::words::{Family, Probe};
+use super::words::Family;
 use super::{Config, Service};
 
 /// Checks the whole; the first problem found is the one told.
@@ -234,21 +234,27 @@ pub(crate) fn port_place(service: &Located<Service>) -> Place {
 /// A service follows one that is probed, at every backend it has.
 fn check_follows(config: &Config) -> Result<(), ConfigError> {
     for service in &config.services {
-        let Probe::Follow(followed) = &service.probe.value else { continue };
-        let name = service.name.clone();
-        let followed = followed.clone();
+        let Some(followed) = service.followed() else { continue };
+        let place = service.follow.as_ref().map_or(&service.probe.place, |follow| &follow.place);
+        let (name, followed) = (service.name.clone(), followed.to_owned());
+        if !service.probe.asks() && service.follow.is_some() {
+            return Err(Problem::FollowsTwice(name).at(place));
+        }
+        if name == followed && service.probe.asks() {
+            return Err(Problem::FollowsItself(name).at(place));
+        }
         let Some(target) = config.services.iter().find(|service| service.name == followed) else {
             let known = config.services.iter().map(|service| service.name.as_str());
             let next = did_you_mean(&followed, known, "give one of the services in the file");
-            return Err(Problem::FollowsNothing { service: name, followed, next }.of(&service.probe));
+            return Err(Problem::FollowsNothing { service: name, followed, next }.at(place));
         };
-        if matches!(target.probe.value, Probe::Follow(_)) {
-            return Err(Problem::FollowsFollower { service: name, followed }.of(&service.probe));
+        if !target.probe.asks() {
+            return Err(Problem::FollowsFollower { service: name, followed }.at(place));
         }
         let mut backends = config.backends.iter().filter(|backend| service.takes(&backend.name));
         if let Some(unprobed) = backends.find(|backend| !target.takes(&backend.name)) {
             let backend = unprobed.name.clone();
-            return Err(Problem::FollowsOthers { service: name, followed, backend }.of(&service.probe));
+            return Err(Problem::FollowsOthers { service: name, followed, backend }.at(place));
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The words a configuration is written in: modes, policies, states, probes, families.
+//! The words a configuration is written in: modes, policies, states, families.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -115,41 +115,43 @@ words! {
     }
 }
 
-/// How the health of a service's backends is learnt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Probe {
-    /// A TCP connection is opened and closed.
-    Tcp,
-    /// No probe of its own: a backend is as healthy as it is for the service of this name. Such a service is
-    /// never a reason for an event or an alert.
-    Follow(String),
-}
-
-impl Probe {
-    /// What the documentation and errors say may be written.
-    pub const POSSIBLE: &'static str = "\"tcp\" or \"follow:SERVICE\"";
-}
-
-impl FromStr for Probe {
-    type Err = UnknownWord;
-
-    fn from_str(word: &str) -> Result<Self, UnknownWord> {
-        match word.split_once(':') {
-            None if word == "tcp" => Ok(Self::Tcp),
-            Some(("follow", service)) if !service.is_empty() => Ok(Self::Follow(service.to_owned())),
-            _ => {
-                Err(UnknownWord { word: word.to_owned(), what: "probe", possible: Self::POSSIBLE.to_owned() })
-            }
-        }
+words! {
+    /// How an https probe asks.
+    ProbeMethod, "method", {
+        /// With the body, which is not looked at.
+        Get = "GET",
+        /// Without a body.
+        Head = "HEAD",
     }
 }
 
-impl fmt::Display for Probe {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp => out.pad("tcp"),
-            Self::Follow(service) => out.pad(&format!("follow:{service}")),
-        }
+words! {
+    /// A class of HTTP status (RFC 9110, section 15).
+    StatusClass, "class of status", {
+        /// The request was served.
+        Success = "2xx",
+        /// The answer is elsewhere.
+        Redirection = "3xx",
+        /// The server does not serve this request.
+        ClientError = "4xx",
+        /// The server cannot serve now.
+        ServerError = "5xx",
+    }
+}
+
+impl StatusClass {
+    /// All, for a server that is up whatever it says.
+    pub const ALL: [Self; 4] = [Self::Success, Self::Redirection, Self::ClientError, Self::ServerError];
+
+    /// Whether a status belongs to it.
+    pub fn has(self, status: u16) -> bool {
+        let first = match self {
+            Self::Success => 2,
+            Self::Redirection => 3,
+            Self::ClientError => 4,
+            Self::ServerError => 5,
+        };
+        status / 100 == first
     }
 }
 

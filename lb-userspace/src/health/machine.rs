@@ -26,8 +26,12 @@
 //!
 //! **Up and opaque are one to the counters.** Both answer; which of them it is follows the last answer.
 //!
+//! **Passive evidence is no verdict.** When the data plane sees a backend refuse a connection, [`Machine::suspect`]
+//! counts it as `fall` − 1 failed probes: the next probe decides, either way. Evidence by itself takes nobody down, and
+//! it is forgotten with the next answer.
+//!
 //! **What this host lacks judges nobody**: a failure that
-//! [`is_local`](super::outcome::FailureReason::is_local) changes no state and no count.
+//! [`is_local`](super::FailureReason::is_local) changes no state and no count.
 
 use std::fmt;
 use std::time::Instant;
@@ -163,6 +167,24 @@ impl Machine {
     /// Takes other thresholds from the next result on; the counts stay.
     pub fn set_thresholds(&mut self, thresholds: Thresholds) {
         self.thresholds = thresholds;
+    }
+
+    /// Whether the next results will decide something: failures are counted and it is not down yet, or it was down and
+    /// has answered since, but has not risen yet. Such a backend is worth asking more often.
+    pub fn in_doubt(&self) -> bool {
+        let falling = self.failures > 0 && self.health != Health::Down;
+        falling || (self.recovering && self.answers > 0)
+    }
+
+    /// Takes in evidence that did not come from a probe: a refusal that the data plane saw. It leaves one failed probe
+    /// between this backend and [`Health::Down`], and is forgotten with the next answer.
+    pub fn suspect(&mut self, now: Instant) {
+        let failures = self.thresholds.fall.saturating_sub(1);
+        if self.health == Health::Down || failures <= self.failures {
+            return;
+        }
+        self.failures = failures;
+        self.first_failure.get_or_insert(now);
     }
 
     /// Takes one result into account. Results come in the order in which they were known.

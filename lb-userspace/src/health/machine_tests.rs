@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
+use super::failure::FailureReason;
 use super::machine::{Health, Machine, Thresholds, follow};
-use super::outcome::{FailureReason, Outcome, ProbeResult};
+use super::outcome::{Outcome, ProbeResult};
 
 const UP: Outcome = Outcome::Up;
 const OPAQUE: Outcome = Outcome::Opaque;
@@ -14,7 +15,7 @@ const REFUSED: Outcome = Outcome::Failed(FailureReason::Refused);
 const NO_PORT: Outcome = Outcome::Failed(FailureReason::NoLocalAddress);
 
 fn result(outcome: Outcome, at: Instant) -> ProbeResult {
-    ProbeResult { outcome, begun: at, at }
+    ProbeResult::new(outcome, at, at)
 }
 
 /// Runs outcomes a second apart and returns the health after each.
@@ -115,6 +116,61 @@ fn a_fall_names_its_first_failure() {
 }
 
 #[test]
+fn evidence_leaves_one_failure_to_the_fall_and_an_answer_forgets_it() {
+    let start = Instant::now();
+    let mut machine = Machine::new(Thresholds::default(), start);
+    machine.apply(result(UP, start));
+    machine.suspect(start);
+    assert_eq!(
+        (machine.health(), machine.in_doubt()),
+        (Health::Up, true),
+        "evidence alone changes no health"
+    );
+    machine.apply(result(OPAQUE, start));
+    assert!(!machine.in_doubt(), "an answer forgets it");
+    machine.apply(result(REFUSED, start));
+    assert_eq!(machine.failing(), Some((1, start)), "and the count begins anew");
+
+    let seen = start + Duration::from_secs(1);
+    machine.apply(result(UP, seen));
+    machine.suspect(seen);
+    machine.suspect(seen + Duration::from_secs(1));
+    let decided = machine.apply(result(REFUSED, seen + Duration::from_secs(2)));
+    let decided = decided.expect("one failed probe decides after evidence");
+    assert_eq!(
+        (decided.to, decided.first_failure),
+        (Health::Down, Some(seen)),
+        "the evidence was the first sign"
+    );
+    machine.suspect(seen);
+    assert!(!machine.in_doubt(), "whoever is down cannot be suspected of more");
+}
+
+#[test]
+fn doubt_is_where_the_next_results_decide() {
+    let stories: &[(&str, &[Outcome], bool)] = &[
+        ("nothing known", &[], false),
+        ("up", &[UP], false),
+        ("one failure", &[UP, REFUSED], true),
+        ("down", &[UP, REFUSED, REFUSED, REFUSED], false),
+        ("down, and one answer", &[REFUSED, UP], true),
+        ("down, one answer and a failure", &[REFUSED, UP, REFUSED], false),
+        ("risen", &[REFUSED, UP, UP], false),
+        ("not ready", &[UP, NOT_READY], false),
+        ("not ready, and one failure", &[UP, NOT_READY, REFUSED], true),
+        ("not ready after down, and one answer", &[REFUSED, NOT_READY, UP], true),
+    ];
+    for (story, outcomes, expected) in stories {
+        let start = Instant::now();
+        let mut machine = Machine::new(Thresholds::default(), start);
+        for &outcome in *outcomes {
+            machine.apply(result(outcome, start));
+        }
+        assert_eq!(machine.in_doubt(), *expected, "{story}");
+    }
+}
+
+#[test]
 fn following_only_takes_out() {
     use Health::{Down, NotReady, Opaque, Unverified, Up};
     for (own, followed, expected) in [
@@ -139,6 +195,34 @@ fn outcomes() -> impl Strategy<Value = Vec<Outcome>> {
 }
 
 proptest! {
+    #[test]
+    fn evidence_decides_nothing_but_lets_the_next_probe_decide(
+        before in outcomes(),
+        answer in prop_oneof![Just(UP), Just(OPAQUE), Just(NOT_READY)],
+        rise in 0u32..5,
+        fall in 0u32..5,
+    ) {
+        let start = Instant::now();
+        let mut machine = Machine::new(Thresholds { rise, fall }, start);
+        for outcome in before {
+            machine.apply(result(outcome, start));
+        }
+        let mut suspected = machine.clone();
+        suspected.suspect(start);
+        prop_assert_eq!(suspected.health(), machine.health(), "evidence takes nobody down");
+
+        let mut failed = suspected.clone();
+        failed.apply(result(NO_PORT, start));
+        prop_assert_eq!(failed.health(), machine.health(), "nor does what this host lacks");
+        failed.apply(result(REFUSED, start));
+        prop_assert_eq!(failed.health(), Health::Down, "the next failed probe decides");
+
+        machine.apply(result(answer, start));
+        suspected.apply(result(answer, start));
+        let facts = |machine: &Machine| (machine.health(), machine.failing(), machine.in_doubt());
+        prop_assert_eq!(facts(&suspected), facts(&machine), "an answer forgets the evidence");
+    }
+
     #[test]
     fn every_transition_was_earned(outcomes in outcomes(), rise in 0u32..5, fall in 0u32..5) {
         let start = Instant::now();

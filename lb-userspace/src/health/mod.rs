@@ -4,6 +4,7 @@
 //! [`prober`] decides when which probe runs. Whoever owns the tables feeds what the prober sends into one
 //! [`machine::Machine`] for each service, backend and address family.
 
+pub mod failure;
 pub mod machine;
 pub mod outcome;
 pub mod probe;
@@ -12,7 +13,8 @@ pub mod prober;
 #[cfg(test)]
 mod machine_tests;
 
+pub use failure::FailureReason;
 pub use machine::{Health, Machine, Thresholds, Transition, follow};
-pub use outcome::{FailureReason, Outcome, ProbeResult};
+pub use outcome::{CredentialState, Outcome, ProbeResult, Seen};
 pub use probe::ProbeKind;
 pub use prober::{Prober, Target, TargetId};

@@ -1,8 +1,9 @@
-//! What a probe can find out, in words that a person can act on.
+//! What a probe can find out.
 
 use std::fmt;
-use std::io;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
+
+use super::failure::FailureReason;
 
 /// What one probe of one backend found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct ProbeResult {
     pub begun: Instant,
     /// When the answer (or its absence) was known.
     pub at: Instant,
+    /// What there was to see besides.
+    pub seen: Seen,
 }
 
 /// The answer of a backend.
@@ -28,77 +31,85 @@ pub enum Outcome {
     Failed(FailureReason),
 }
 
-/// Why a probe failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum FailureReason {
-    /// RST to the SYN: the host lives, the process does not.
-    Refused,
-    /// No answer in time.
-    Timeout,
-    /// The host does not answer ARP or NDP, or a router said so.
-    HostUnreachable,
-    /// There is no route.
-    NetworkUnreachable,
-    /// The connection was made and then reset.
-    Reset,
-    /// TLS could not be agreed on.
-    Tls,
-    /// The answer was not what the probe's protocol allows.
-    Protocol,
-    /// This host has no local port or not the source address to probe from.
-    NoLocalAddress,
-    /// This host is out of file descriptors or memory.
-    NoLocalResources,
-    /// This host's own firewall or policy refused the probe.
-    NotPermitted,
-    /// This host was too busy (or asleep) to judge: the time-out was noticed long after it was due.
-    Late,
-    /// Anything else; the number is the operating system's.
-    Other(i32),
+/// What a probe sees besides the answer: for the status and the log, never for the health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// The status of the HTTP answer.
+    pub status: Option<u16>,
+    /// When the server's certificate ends.
+    pub certificate_ends: Option<SystemTime>,
+    /// What became of the credential that the probe shows.
+    pub credential: CredentialState,
+    /// When the client certificate ends that the probe shows.
+    pub credential_ends: Option<SystemTime>,
 }
 
-impl FailureReason {
-    /// Names what `connect` said.
-    pub fn from_connect_error(error: &io::Error) -> Self {
-        match error.raw_os_error() {
-            Some(libc::ECONNREFUSED) => Self::Refused,
-            Some(libc::ETIMEDOUT) => Self::Timeout,
-            Some(libc::EHOSTUNREACH | libc::EHOSTDOWN) => Self::HostUnreachable,
-            Some(libc::ENETUNREACH | libc::ENETDOWN) => Self::NetworkUnreachable,
-            Some(libc::ECONNRESET | libc::ECONNABORTED | libc::EPIPE) => Self::Reset,
-            Some(libc::EADDRNOTAVAIL | libc::EADDRINUSE | libc::EAGAIN) => Self::NoLocalAddress,
-            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => Self::NoLocalResources,
-            Some(libc::EPERM | libc::EACCES) => Self::NotPermitted,
-            Some(number) => Self::Other(number),
-            None => Self::Other(0),
+/// What became of the credential that a probe shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum CredentialState {
+    /// There is none.
+    #[default]
+    None,
+    /// The server has not said what it thinks of it.
+    Unanswered,
+    /// The server answered the question.
+    Accepted,
+    /// The server does not let it ask: 401, 403 or a TLS alert about the client certificate.
+    Refused,
+    /// The client certificate has ended.
+    Ended,
+    /// Its files cannot be read any more; the last good one is shown.
+    Unreadable,
+}
+
+impl CredentialState {
+    /// The word for it; `None` where there is no credential.
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Unanswered => Some("unanswered"),
+            Self::Accepted => Some("accepted"),
+            Self::Refused => Some("refused"),
+            Self::Ended => Some("ended"),
+            Self::Unreadable => Some("unreadable"),
         }
     }
+}
 
-    /// Whether the fault is this host's. No backend is judged by what the balancer itself lacks.
-    pub fn is_local(self) -> bool {
-        matches!(self, Self::NoLocalAddress | Self::NoLocalResources | Self::NotPermitted | Self::Late)
+impl ProbeResult {
+    /// A result without anything else to see.
+    pub fn new(outcome: Outcome, begun: Instant, at: Instant) -> Self {
+        Self { outcome, begun, at, seen: Seen::default() }
     }
 }
 
-impl fmt::Display for FailureReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = match self {
-            Self::Refused => "connection refused",
-            Self::Timeout => "no answer in time",
-            Self::HostUnreachable => "host unreachable",
-            Self::NetworkUnreachable => "no route to the network",
-            Self::Reset => "connection reset",
-            Self::Tls => "tls handshake failed",
-            Self::Protocol => "unexpected answer",
-            Self::NoLocalAddress => "this host has no free local port or lacks the source address",
-            Self::NoLocalResources => "this host is out of file descriptors or memory",
-            Self::NotPermitted => "this host's own firewall refused the probe",
-            Self::Late => "this host was too busy to judge",
-            Self::Other(number) => return write!(f, "{}", io::Error::from_raw_os_error(*number)),
-        };
-        f.write_str(words)
+impl Seen {
+    /// Whole days until a moment, rounded down; negative when it is over.
+    pub fn days_until(moment: SystemTime, now: SystemTime) -> i64 {
+        const DAY_S: u64 = 24 * 3600;
+        let days = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
+        match moment.duration_since(now) {
+            Ok(left) => days(left.as_secs() / DAY_S),
+            Err(over) => -days(over.duration().as_secs().div_ceil(DAY_S)),
+        }
     }
+}
+
+impl fmt::Display for ProbeResult {
+    /// A few words: `200 ok`, `401 unauthorized`, `connection refused`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.outcome, self.seen.status) {
+            (Outcome::Failed(reason), _) => reason.fmt(f),
+            (_, Some(status)) => write!(f, "{}", status_words(status)),
+            (outcome, None) => outcome.fmt(f),
+        }
+    }
+}
+
+/// A status with the words that RFC 9110 has for it.
+fn status_words(status: u16) -> String {
+    let words = hyper::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    format!("{status} {}", words.unwrap_or_default().to_lowercase()).trim_end().to_owned()
 }
 
 impl fmt::Display for Outcome {
@@ -109,5 +120,36 @@ impl fmt::Display for Outcome {
             Self::NotReady => f.write_str("answers that it is not ready"),
             Self::Failed(reason) => reason.fmt(f),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_result_is_told_in_a_few_words() {
+        let now = Instant::now();
+        let words = |outcome, status| {
+            let seen = Seen { status, ..Seen::default() };
+            ProbeResult { seen, ..ProbeResult::new(outcome, now, now) }.to_string()
+        };
+        assert_eq!(words(Outcome::Up, Some(200)), "200 ok");
+        assert_eq!(words(Outcome::Opaque, Some(401)), "401 unauthorized");
+        assert_eq!(words(Outcome::NotReady, Some(599)), "599");
+        assert_eq!(words(Outcome::Up, None), "answers");
+        let redirect = Outcome::Failed(FailureReason::Redirect(302));
+        assert_eq!(words(redirect, Some(302)), "redirected (302)");
+    }
+
+    #[test]
+    fn days_are_whole_ones() {
+        let (now, day) = (SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30), Duration::from_secs(86_400));
+        assert_eq!(Seen::days_until(now + day * 3 - Duration::from_secs(1), now), 2);
+        assert_eq!(Seen::days_until(now + day, now), 1);
+        assert_eq!(Seen::days_until(now - Duration::from_secs(1), now), -1);
+        assert_eq!(Seen::days_until(now - day, now), -1);
     }
 }

@@ -93,7 +93,7 @@ fn a_vip_sees_the_health_of_its_own_family() {
     let refused = Outcome::Failed(FailureReason::Refused);
     for (family, outcome) in [(Family::V4, Outcome::Up), (Family::V6, refused)] {
         let probed = Probed { service: "kubernetes-api".into(), backend: 2, family };
-        machines.apply(&probed, ProbeResult { outcome, begun: now, at: now });
+        machines.apply(&probed, ProbeResult::new(outcome, now, now));
     }
     let seen = |name: &str, backend: BackendId| -> Vec<Option<Health>> {
         let frontends = resolved.frontends.iter().filter(|frontend| frontend.name == name);

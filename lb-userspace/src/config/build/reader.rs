@@ -142,12 +142,21 @@ impl Reader<'_> {
         key: &'static str,
         given: Option<Spanned<String>>,
     ) -> Result<Option<PathBuf>, ConfigError> {
+        Ok(self.located_path(key, given)?.map(|path| path.value))
+    }
+
+    /// A path from the root, with its place.
+    pub(super) fn located_path(
+        &self,
+        key: &'static str,
+        given: Option<Spanned<String>>,
+    ) -> Result<Option<Located<PathBuf>>, ConfigError> {
         let Some(given) = given.map(|given| self.located(given)) else { return Ok(None) };
         let path = PathBuf::from(&given.value);
         if !path.is_absolute() {
             return Err(Problem::RelativePath { key, given: given.value.clone() }.of(&given));
         }
-        Ok(Some(path))
+        Ok(Some(Located::new(path, given.place)))
     }
 
     /// A range of ports in either spelling.

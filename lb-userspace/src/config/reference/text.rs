@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Absent, KEYS, Key, Section};
+use super::{Absent, Key, Section};
 
 /// How wide the sample's comments may be: a terminal of 80 columns shows them.
 const SAMPLE_WIDTH: usize = 78;
@@ -89,7 +89,7 @@ pub fn markdown() -> String {
             if section == Section::Top { "Top".to_owned() } else { format!("`{}`", section.header()) };
         write!(out, "\n## {title}\n\n{}\n\n", section.doc()).expect("a string takes every line");
         out.push_str("| key | takes | default | meaning |\n| --- | --- | --- | --- |\n");
-        for key in KEYS.iter().filter(|key| key.section == section) {
+        for key in section.keys() {
             let default = match key.default {
                 Absent::Required(_) => "none: required".to_owned(),
                 Absent::Is(value) => format!("`{value}`"),
@@ -107,10 +107,12 @@ pub fn markdown() -> String {
 const DEFAULT_SERVICES: &str = "
 ### The default services
 
+What `xdplb check` prints has them in full.
+
 | name | port | policy | probe |
 | --- | --- | --- | --- |
-| `kubernetes-api` | 6443 | maglev | tcp |
-| `konnectivity-agent` | 8132 | spread | tcp |
+| `kubernetes-api` | 6443 | maglev | https: `GET /readyz`, shown the credential of `[probe]` |
+| `konnectivity-agent` | 8132 | spread | tls with ALPN `h2`, and follows kubernetes-api |
 | `konnectivity-server` | 8133 | maglev | follow:kubernetes-api |
-| `controller-join` | 9443 | maglev | tcp |
+| `controller-join` | 9443 | maglev | https: `GET /`, any status is up, never shown a credential |
 ";

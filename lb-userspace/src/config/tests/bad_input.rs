@@ -222,11 +222,11 @@ fn values_in_tables() {
         ),
         (
             below("[[services]]\nname = \"s\"\nport = 6443\nprobe = \"ping\""),
-            r#"xdplb.toml:9:9: probe = "ping" is not possible; give "tcp" or "follow:SERVICE""#,
+            r#"xdplb.toml:9:9: probe = "ping" is not possible; give "tcp", "tls", "https" or "follow:SERVICE""#,
         ),
         (
             below("[[services]]\nname = \"s\"\nport = 6443\nprobe = \"follow:\""),
-            r#"xdplb.toml:9:9: probe = "follow:" is not possible; give "tcp" or "follow:SERVICE""#,
+            r#"xdplb.toml:9:9: probe = "follow:" is not possible; give "tcp", "tls", "https" or "follow:SERVICE""#,
         ),
         (below("[[services]]\nname = \"s\""), "xdplb.toml:7:8: the service has no port; add it"),
         (below("[[services]]\nport = 6443"), "xdplb.toml:6:1: the service has no name; add it"),

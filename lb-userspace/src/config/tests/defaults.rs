@@ -25,10 +25,10 @@ fn a_short_file_is_a_whole_configuration() {
     assert_eq!(
         services,
         [
-            ("kubernetes-api", 6443, Policy::Maglev, "tcp".to_owned()),
-            ("konnectivity-agent", 8132, Policy::Spread, "tcp".to_owned()),
+            ("kubernetes-api", 6443, Policy::Maglev, "https".to_owned()),
+            ("konnectivity-agent", 8132, Policy::Spread, "tls".to_owned()),
             ("konnectivity-server", 8133, Policy::Maglev, "follow:kubernetes-api".to_owned()),
-            ("controller-join", 9443, Policy::Maglev, "tcp".to_owned()),
+            ("controller-join", 9443, Policy::Maglev, "https".to_owned()),
         ]
     );
 }

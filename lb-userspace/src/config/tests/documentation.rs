@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::super::reference::{self, Absent, Section};
-use super::super::{Config, Service};
+use super::super::reference::{self, Absent, Key, Section};
+use super::super::{Config, Probe, Service};
 use super::{line, right};
 
 /// Compares a document with what it should be, or writes it anew.
@@ -57,12 +57,44 @@ fn the_documented_defaults_are_the_defaults() {
     assert_eq!(least, all);
 }
 
+/// What an example needs beside itself, in its own table.
+fn companions(example: &Key) -> &'static str {
+    match (example.section, example.name) {
+        (Section::Probe, "client_certificate_file") => "client_key_file = \"/etc/xdplb/probe.key\"",
+        (Section::Probe, "client_key_file") => "client_certificate_file = \"/etc/xdplb/probe.crt\"",
+        (Section::Probe, "token_file") => "ca_file = \"/etc/xdplb/ca.crt\"",
+        (Section::Services, "probe_client_certificate_file") => {
+            "probe = \"https\"\nprobe_client_key_file = \"/etc/xdplb/probe.key\""
+        }
+        (Section::Services, "probe_client_key_file") => {
+            "probe = \"https\"\nprobe_client_certificate_file = \"/etc/xdplb/probe.crt\""
+        }
+        (Section::Services, "probe_token_file") => "probe = \"https\"\nprobe_ca_file = \"/etc/xdplb/ca.crt\"",
+        (Section::Services, "probe_alpn") => "probe = \"tls\"",
+        (Section::Services, name) if name.starts_with("probe_") => "probe = \"https\"",
+        _ => "",
+    }
+}
+
+/// Whether the sample's services have to stay out: a credential of `[probe]` is for the default ones, and the sample's
+/// service cannot follow itself.
+fn wants_other_services(example: &Key) -> bool {
+    matches!(
+        (example.section, example.name),
+        (Section::Probe, "client_certificate_file" | "client_key_file" | "token_file")
+            | (Section::Services, "follow")
+    )
+}
+
 #[test]
 fn every_example_is_accepted() {
-    for example in reference::KEYS {
+    for example in reference::keys() {
         let Absent::Says(_, value) = example.default else { continue };
         let mut text = String::new();
         for section in Section::ALL {
+            if section == Section::Services && wants_other_services(example) {
+                continue;
+            }
             line(&mut text, section.header());
             for key in section.keys() {
                 match key.default {
@@ -76,8 +108,12 @@ fn every_example_is_accepted() {
                 }
             }
             if section == example.section && (section, example.name) != (Section::Backends, "name") {
-                line(&mut text, format_args!("{} = {value}", example.name));
+                line(&mut text, format_args!("{} = {value}\n{}", example.name, companions(example)));
             }
+        }
+        if example.name == "follow" {
+            line(&mut text, "[[services]]\nname = \"kubernetes-api\"\nport = 6443");
+            line(&mut text, format_args!("[[services]]\nname = \"other\"\nport = 8132\nfollow = {value}"));
         }
         right(&text);
     }
@@ -87,9 +123,20 @@ fn every_example_is_accepted() {
 fn the_documented_services_are_the_default_services() {
     for service in Service::defaults_for_k0s() {
         let row = format!(
-            "| `{}` | {} | {} | {} |\n",
+            "| `{}` | {} | {} | {}",
             service.name, service.port.value, service.policy, service.probe.value
         );
-        assert!(reference::markdown().contains(&row), "the reference lacks {row}");
+        let markdown = reference::markdown();
+        let row = markdown.lines().find(|line| line.starts_with(&row));
+        let row = row.unwrap_or_else(|| panic!("the reference lacks a row of {}", service.name));
+        let mut said = service.follow.iter().map(|followed| format!("follows {}", followed.value));
+        assert!(said.all(|said| row.contains(&said)), "{row}");
+        match &service.probe.value {
+            Probe::Https(probe) => {
+                assert!(row.contains(&format!("`{} {}`", probe.method, probe.path)), "{row}");
+            }
+            Probe::Tls(probe) => assert!(row.contains(&format!("ALPN `{}`", probe.alpn.join(", "))), "{row}"),
+            Probe::Tcp | Probe::Follow(_) => {}
+        }
     }
 }

@@ -7,6 +7,7 @@ mod documentation;
 mod edits;
 mod files;
 mod host;
+mod probes;
 mod property;
 
 use std::fmt::Display;

@@ -14,7 +14,14 @@ fn address(text: &str) -> std::net::SocketAddr {
 }
 
 fn probed(name: &str, health: Health, since: u64, outcome: &str) -> ServiceBackend {
-    let last_probe = LastProbe { at: moment(300), took_ms: 3, outcome: outcome.into() };
+    let seen = health == Health::Up;
+    let last_probe = LastProbe {
+        at: moment(300),
+        took_ms: 3,
+        outcome: outcome.into(),
+        certificate_ends: seen.then(|| moment(31_536_000)),
+        credential: Some(if seen { "accepted" } else { "unanswered" }.into()),
+    };
     ServiceBackend { name: name.into(), health, since: Some(moment(since)), last_probe: Some(last_probe) }
 }
 

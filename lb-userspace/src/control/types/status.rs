@@ -102,6 +102,13 @@ pub struct LastProbe {
     pub took_ms: u64,
     /// What came of it, in a few words: `401 unauthorized`, `connection refused`.
     pub outcome: String,
+    /// When the server's certificate ends; null where the probe saw none.
+    #[serde(default)]
+    pub certificate_ends: Option<Timestamp>,
+    /// What became of the credential that the probe shows: `unanswered`, `accepted`, `refused`, `ended` or `unreadable`;
+    /// null when it shows none.
+    #[serde(default)]
+    pub credential: Option<String>,
 }
 
 /// One backend: an element of `backend list --json`.

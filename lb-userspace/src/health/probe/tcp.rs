@@ -16,36 +16,30 @@
 //!
 //! **What it shows**: the port is open and the accept queue has room (Linux drops the SYN of a full one, and the probe
 //! times out). What it cannot show is that the process works: that is for the TLS and HTTPS probes.
-//!
-//! **The source** is bound with port 0, so the port comes from `ip_local_port_range`, which is disjoint from
-//! `snat_ports`: the reply reaches this socket and not the flow table, also when the address is the SNAT address.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 
 use socket2::SockRef;
 use tokio::net::TcpSocket;
 
-use crate::health::outcome::{FailureReason, Outcome};
+use super::{Asker, socket};
+use crate::health::failure::FailureReason;
+use crate::health::outcome::Outcome;
 
 /// Connects and resets; the caller sets the time limit.
-pub async fn ask(to: SocketAddr, from: Option<IpAddr>) -> Outcome {
-    let socket = match prepare(to, from) {
+pub(super) async fn ask(asker: &Asker) -> Outcome {
+    let socket = match prepare(asker) {
         Ok(socket) => socket,
         Err(error) => return Outcome::Failed(FailureReason::from_connect_error(&error)),
     };
-    match socket.connect(to).await {
+    match socket.connect(asker.to).await {
         Ok(_reset_on_drop) => Outcome::Up,
         Err(error) => Outcome::Failed(FailureReason::from_connect_error(&error)),
     }
 }
 
-fn prepare(to: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpSocket> {
-    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(from) = from {
-        socket.bind(SocketAddr::new(from, 0))?;
-    }
-    socket.set_zero_linger()?;
+fn prepare(asker: &Asker) -> io::Result<TcpSocket> {
+    let socket = socket::prepare(asker)?;
     SockRef::from(&socket).set_tcp_quickack(false)?;
     Ok(socket)
 }
@@ -53,11 +47,20 @@ fn prepare(to: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpSocket> {
 #[cfg(test)]
 mod tests {
     use std::io::ErrorKind;
-    use std::net::{Ipv4Addr, TcpListener};
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
     use std::time::Duration;
 
-    use super::*;
-    use crate::health::probe::{self, ProbeKind};
+    use crate::health::failure::FailureReason;
+    use crate::health::outcome::Outcome;
+    use crate::health::probe::{Asker, ProbeKind};
+
+    fn asker(to: SocketAddr) -> Asker {
+        Asker::new(to, ProbeKind::Tcp, Duration::from_millis(200))
+    }
+
+    async fn ask(to: SocketAddr) -> Outcome {
+        asker(to).ask().await.outcome
+    }
 
     #[tokio::test]
     async fn a_listener_is_up_and_never_sees_the_probe() {
@@ -65,7 +68,7 @@ mod tests {
         listener.set_nonblocking(true).expect("a listener can be made non-blocking");
         let address = listener.local_addr().expect("a bound listener has an address");
         for _ in 0..20 {
-            assert_eq!(ask(address, None).await, Outcome::Up);
+            assert_eq!(ask(address).await, Outcome::Up);
         }
         let accepted = listener.accept().expect_err("no probe may reach the process");
         assert_eq!(accepted.kind(), ErrorKind::WouldBlock, "no probe may reach the process");
@@ -75,11 +78,10 @@ mod tests {
     async fn a_source_address_is_used_or_its_lack_is_ours() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback must have a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
-        let from = |octet| Some(IpAddr::from(Ipv4Addr::new(127, 0, 0, octet)));
-        assert_eq!(ask(address, from(9)).await, Outcome::Up);
-        let elsewhere = Some(IpAddr::from(Ipv4Addr::new(192, 0, 2, 1)));
-        let outcome = ask(address, elsewhere).await;
-        assert_eq!(outcome, Outcome::Failed(FailureReason::NoLocalAddress));
+        let from = |from: Ipv4Addr| asker(address).leaving(Some(IpAddr::from(from)), None);
+        assert_eq!(from(Ipv4Addr::new(127, 0, 0, 9)).ask().await.outcome, Outcome::Up);
+        let elsewhere = from(Ipv4Addr::new(192, 0, 2, 1)).ask().await.outcome;
+        assert_eq!(elsewhere, Outcome::Failed(FailureReason::NoLocalAddress));
     }
 
     #[tokio::test]
@@ -87,7 +89,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback must have a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
         drop(listener);
-        assert_eq!(ask(address, None).await, Outcome::Failed(FailureReason::Refused));
+        assert_eq!(ask(address).await, Outcome::Failed(FailureReason::Refused));
     }
 
     #[tokio::test]
@@ -98,7 +100,6 @@ mod tests {
         listener.listen(0).expect("a bound socket can listen");
         let address = listener.local_addr().ok().and_then(|a| a.as_socket()).expect("it has an address");
         let _fills_the_queue = std::net::TcpStream::connect(address).expect("the queue has room for one");
-        let outcome = probe::ask(ProbeKind::Tcp, address, None, Duration::from_millis(200)).await;
-        assert_eq!(outcome, Outcome::Failed(FailureReason::Timeout));
+        assert_eq!(ask(address).await, Outcome::Failed(FailureReason::Timeout));
     }
 }

@@ -4,11 +4,20 @@ use std::net::TcpListener;
 
 use super::schedule::Schedule;
 use super::*;
+use crate::health::{FailureReason, Outcome};
 
 const INTERVAL: Duration = Duration::from_secs(2);
 
 fn target(address: SocketAddr, interval: Duration) -> Target {
-    Target { address, source: None, kind: ProbeKind::Tcp, interval, timeout: interval / 2 }
+    Target {
+        address,
+        source: None,
+        foreign_ports: None,
+        kind: ProbeKind::Tcp,
+        interval,
+        fast_interval: interval / 4,
+        timeout: interval / 2,
+    }
 }
 
 fn any() -> Target {
@@ -67,6 +76,37 @@ fn waking_makes_due_but_neither_twice_nor_at_will() {
     schedule.set(TargetId(2), any(), later);
     schedule.wake(TargetId(1), later);
     assert!(schedule.take_due(later).is_some(), "a woken target is due");
+}
+
+#[test]
+fn who_is_in_doubt_is_asked_at_the_fast_interval_until_it_is_not() {
+    let (mut schedule, start) = (Schedule::new(), Instant::now());
+    let fast = INTERVAL / 4;
+    let within = |at: Option<Instant>, from: Instant, interval: Duration| {
+        let at = at.expect("it is planned");
+        assert!(at >= from + interval * 9 / 10 && at <= from + interval * 11 / 10, "{:?}", at - from);
+    };
+    schedule.set(TargetId(1), any(), start);
+    let (due, _) = schedule.take_due(start).expect("a new target is due at once");
+    schedule.finish(due);
+    schedule.hurry(TargetId(1), true, start);
+    within(schedule.next_at(), start, fast);
+
+    let second = start + INTERVAL;
+    let (due, _) = schedule.take_due(second).expect("it is due");
+    schedule.hurry(TargetId(1), true, second);
+    schedule.finish(due);
+    within(schedule.next_at(), second, fast);
+
+    let third = second + INTERVAL;
+    let (due, _) = schedule.take_due(third).expect("it is due");
+    schedule.finish(due);
+    schedule.hurry(TargetId(1), false, third);
+    within(schedule.next_at(), third, fast);
+    let fourth = third + INTERVAL;
+    let (due, _) = schedule.take_due(fourth).expect("it is due");
+    schedule.finish(due);
+    within(schedule.next_at(), fourth, INTERVAL);
 }
 
 #[test]
