@@ -94,6 +94,8 @@ pub struct ServiceFrontend {
     pub policy: Policy,
     /// How the health of its backends is learnt.
     pub probe: Probe,
+    /// The service whose health its backends take over, alone or beside that of their own probe.
+    pub followed: Option<String>,
     /// Positions in [`Config::backends`] of those with an address of the VIP's family, whatever their state.
     pub backends: Vec<usize>,
 }
@@ -213,6 +215,7 @@ fn expand(config: &Config, defaults: &[Located<IpAddr>]) -> Result<Vec<ServiceFr
                 mode: service.mode,
                 policy: service.policy,
                 probe: service.probe.value.clone(),
+                followed: service.followed().map(str::to_owned),
                 backends,
             });
         }

@@ -53,6 +53,8 @@ fn a_short_file_is_four_services_on_its_vip() {
         .collect();
     assert_eq!(told, [(0, 6443, 2), (1, 8132, 2), (2, 8133, 2), (3, 9443, 2)]);
     assert_eq!(resolved.frontends[2].probe, Probe::Follow("kubernetes-api".to_owned()));
+    let followed: Vec<_> = resolved.frontends.iter().map(|frontend| frontend.followed.as_deref()).collect();
+    assert_eq!(followed, [None, Some("kubernetes-api"), Some("kubernetes-api"), None]);
     assert!(resolved.warnings.is_empty());
 }
 
