@@ -4,7 +4,7 @@
 //! a port scanner nor a storm of reconnects drives the agent.
 
 use lb_common::{
-    abi::{BackendId, EvidenceCell, EvidenceEvent},
+    abi::{BackendId, EvidenceCell, EvidenceEvent, ServiceId},
     tick::Tick,
 };
 
@@ -26,16 +26,16 @@ const BURST_SPAN: u32 = 60;
 
 /// Tells the agent, unless it has just been told the same.
 #[inline(never)]
-pub fn tell(backend: BackendId, kind: Evidence, now: Tick) {
+pub fn tell(backend: BackendId, service: ServiceId, kind: Evidence, now: Tick) {
     let Some(cell) = maps::evidence(backend) else {
         return;
     };
-    tell_of(cell, backend, kind, now);
+    tell_of(cell, (backend, service), kind, now);
 }
 
 /// Takes note of a backend's RST on an established connection, and tells of many.
 #[inline(never)]
-pub fn reset(backend: BackendId, now: Tick) {
+pub fn reset(backend: BackendId, service: ServiceId, now: Tick) {
     let Some(cell) = maps::evidence(backend) else {
         return;
     };
@@ -51,11 +51,11 @@ pub fn reset(backend: BackendId, now: Tick) {
         }
         (*cell).resets = 0;
     }
-    tell_of(cell, backend, Evidence::Resets, now);
+    tell_of(cell, (backend, service), Evidence::Resets, now);
 }
 
 #[inline(always)]
-fn tell_of(cell: *mut EvidenceCell, backend: BackendId, kind: Evidence, now: Tick) {
+fn tell_of(cell: *mut EvidenceCell, (backend, service): (BackendId, ServiceId), kind: Evidence, now: Tick) {
     // SAFETY: the cell is map memory; told twice by two CPUs is no harm.
     let told = unsafe { &mut (*cell).told };
     let Some(told) = told.get_mut(kind as usize) else {
@@ -66,5 +66,5 @@ fn tell_of(cell: *mut EvidenceCell, backend: BackendId, kind: Evidence, now: Tic
         return;
     }
     *told = now.0;
-    maps::tell_evidence(&EvidenceEvent { backend, kind: kind as u8, zero: 0, tick: now.0 });
+    maps::tell_evidence(&EvidenceEvent { backend, kind: kind as u8, service, tick: now.0 });
 }

@@ -78,10 +78,10 @@ pub fn plan<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>, twin: E
     if cause == Cause::Silence {
         maps::count(Counter::SynRetransmitted);
         if packet.now.since(forward.created()) >= evidence::SILENCE {
-            evidence::tell(entry.backend(), Evidence::Silent, packet.now);
+            evidence::tell(entry.backend(), word.service(), Evidence::Silent, packet.now);
         }
     } else if cause == Cause::Refused {
-        evidence::tell(entry.backend(), Evidence::Refused, packet.now);
+        evidence::tell(entry.backend(), word.service(), Evidence::Refused, packet.now);
     }
     elsewhere::<F>(entry, syn, cause)
 }
@@ -107,7 +107,7 @@ pub fn unreachable<F: Family>(packet: &Packet<'_, F>) -> Verdict {
     if !is_ours {
         return NOT_OURS;
     }
-    evidence::tell(entry.backend(), Evidence::Unreachable, packet.now);
+    evidence::tell(entry.backend(), word.service(), Evidence::Unreachable, packet.now);
     match elsewhere::<F>(entry, syn, Cause::Refused) {
         Verdict::GO_ON => NOT_OURS,
         verdict => verdict,

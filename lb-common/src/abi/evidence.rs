@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{BackendId, layout::plain_data};
+use super::{BackendId, ServiceId, layout::plain_data};
 
 /// Kinds of evidence.
 pub const EVIDENCE_KINDS: usize = 4;
@@ -41,8 +41,8 @@ plain_data! {
         pub backend: BackendId,
         /// An [`Evidence`].
         pub kind: u8,
-        /// Zero.
-        pub zero: u8,
+        /// On which service.
+        pub service: ServiceId,
         /// When, in ticks.
         pub tick: u32,
     }

@@ -136,6 +136,22 @@ impl Machines {
         }
     }
 
+    /// Takes in evidence that did not come from a probe.
+    pub fn suspect(&mut self, probed: &Probed, now: Instant) {
+        if let Some(machine) = self.0.get_mut(probed) {
+            machine.suspect(now);
+        }
+    }
+
+    /// The machines of the other backends, of the same service and family.
+    pub fn peers(&self, probed: &Probed) -> impl Iterator<Item = &Machine> {
+        let (service, backend, family) = (probed.service.clone(), probed.backend, probed.family);
+        self.0
+            .iter()
+            .filter(move |(of, _)| of.service == service && of.family == family && of.backend != backend)
+            .map(|(_, machine)| machine)
+    }
+
     /// Takes in a probe's result.
     pub fn apply(&mut self, probed: &Probed, result: ProbeResult) -> Option<Transition> {
         self.0.get_mut(probed)?.apply(result)

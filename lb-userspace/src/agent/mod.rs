@@ -12,8 +12,10 @@ pub mod catalog;
 pub mod census;
 pub mod clock;
 pub mod collector;
+pub mod downfall;
 pub mod drop_log;
 pub mod edits;
+pub mod evidence;
 pub mod flows;
 pub mod former;
 pub mod host;
@@ -26,6 +28,7 @@ pub mod settings;
 pub mod setup;
 pub mod state;
 pub mod tidings;
+pub mod verdicts;
 pub mod warnings;
 
 use std::{
@@ -35,7 +38,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lb_common::abi::Heartbeat;
+use lb_common::abi::{EvidenceEvent, Heartbeat};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot, watch},
@@ -53,12 +56,13 @@ use self::{
     network::Network,
     state::State,
     tidings::Tidings,
+    verdicts::Verdicts,
 };
 use crate::{
     config::{Config, ConfigFile, Overrides},
     control::{Command, Reply, types::Done},
     health::{ProbeResult, Prober, TargetId},
-    kernel::{self, PinDirectory, batch::FlowTables},
+    kernel::{self, PinDirectory, batch::FlowTables, tables::EvidenceRing},
     net,
 };
 
@@ -96,6 +100,10 @@ pub struct Agent {
     targets: BTreeMap<TargetId, Probed>,
     /// What probes saw of credentials and certificates.
     tidings: Tidings,
+    /// Backends that have gone down and whose connections may have to be reset.
+    verdicts: Verdicts,
+    /// When the last tick was.
+    ticked: Instant,
     collector: std_mpsc::Sender<collector::Message>,
     census: watch::Receiver<Census>,
     flow_tables: Arc<FlowTables>,
@@ -125,6 +133,7 @@ pub struct Agent {
 struct Events {
     commands: mpsc::Receiver<Command>,
     probes: mpsc::Receiver<(TargetId, ProbeResult)>,
+    evidence: mpsc::Receiver<EvidenceEvent>,
     network: mpsc::Receiver<net::Event>,
     hangup: Signal,
     terminate: Signal,
@@ -146,6 +155,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut events = Events {
         commands: receiver,
         probes,
+        evidence: evidence::follow(EvidenceRing::open(agent.pins.path())?)?,
         network: net::watch()?,
         hangup: signal(SignalKind::hangup())?,
         terminate: signal(SignalKind::terminate())?,
@@ -171,6 +181,7 @@ impl Agent {
             tokio::select! {
                 Some(command) = events.commands.recv() => self.command(command).await,
                 Some((target, result)) = events.probes.recv() => self.probed(target, result),
+                Some(event) = events.evidence.recv() => self.saw(event),
                 Some(event) = events.network.recv() => {
                     self.network_changed(event, &mut events.network).await;
                 }
@@ -221,6 +232,7 @@ impl Agent {
 
     /// What recurs: the sign of life, the neighbours, the catalog.
     async fn tick(&mut self) {
+        self.look_at_oneself();
         self.beat();
         self.network.refresh_neighbours().await;
         self.apply();
@@ -275,6 +287,7 @@ impl Agent {
             self.state.look_again(&self.network.host_facts());
             self.network.follow(&self.state.backend_addresses()).await;
             self.reattach();
+            self.look_at_oneself();
         }
         if routes || neighbours {
             self.apply();

@@ -100,6 +100,11 @@ impl Network {
         HostFacts { interfaces: self.facts.interfaces.values().map(interface).collect() }
     }
 
+    /// Whether an interface can carry packets at this moment.
+    pub fn has_carrier(&self, interface: u32) -> bool {
+        self.facts.interfaces.get(&interface).is_some_and(|interface| interface.up && interface.carrier)
+    }
+
     /// Every address of the host with its prefix length.
     pub fn subnets(&self) -> Vec<(IpAddr, u8)> {
         let addresses = self.facts.interfaces.values().flat_map(|interface| &interface.addresses);

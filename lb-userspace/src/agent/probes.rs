@@ -6,7 +6,7 @@ use super::{Agent, machines::Probed};
 use crate::{
     config::{Config, ConfigError, Family, Probe, error::Problem},
     health::{
-        Machine, ProbeKind, ProbeResult, Target, TargetId, Transition,
+        Health, Machine, ProbeKind, ProbeResult, Target, TargetId, Transition,
         probe::{https::Https, tls::Tls},
     },
 };
@@ -46,18 +46,27 @@ impl Agent {
         self.tidings.take(target, &name, &result.seen);
         let transition = self.state.probed(&probed, result);
         self.prober.hurry(target, self.state.machine_of(&probed).is_some_and(Machine::in_doubt));
-        let Some(Transition { from, to, why, .. }) = transition else { return };
+        if let Some(transition) = &transition {
+            self.verdicts.changed(&probed, transition);
+            Self::say_health(&name, transition);
+            self.apply();
+        }
+        self.judge(&probed, &result, transition.is_some_and(|transition| transition.to == Health::Down));
+    }
+
+    /// Says a change of health.
+    fn say_health(name: &str, transition: &Transition) {
+        let Transition { from, to, why, .. } = transition;
         let words = format!("{name}: {to}, was {from} ({why})");
         if to.takes_new_flows() {
             log::info!("{words}");
         } else {
             log::warn!("{words}");
         }
-        self.apply();
     }
 
     /// What is probed, as the operator knows it.
-    fn probed_words(&self, probed: &Probed) -> String {
+    pub(super) fn probed_words(&self, probed: &Probed) -> String {
         let Probed { service, backend, family } = probed;
         let Some(owner) = self.state.ids().get(*backend) else { return format!("{service} on {backend}") };
         let both = owner.addresses.iter().any(|address| Family::of(*address) != *family);

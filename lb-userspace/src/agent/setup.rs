@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::{
     Agent, Options, addresses::Addresses, apply::Applier, attaching, catalog::Catalog, clock, collector,
     drop_log, former::Former, host, network::Network, settings, state::State, tidings::Tidings,
+    verdicts::Verdicts,
 };
 use crate::{
     config::{ClusterKey, Config, Family},
@@ -68,6 +69,8 @@ pub async fn start(
         prober,
         targets: BTreeMap::new(),
         tidings: Tidings::default(),
+        verdicts: Verdicts::default(),
+        ticked: Agent::now(),
         collector,
         census,
         flow_tables,

@@ -188,6 +188,36 @@ impl State {
         self.machines.get(frontend, id)
     }
 
+    /// Takes in evidence that did not come from a probe.
+    pub fn suspect(&mut self, probed: &Probed, now: Instant) {
+        self.machines.suspect(probed, now);
+    }
+
+    /// The machines.
+    pub fn machines(&self) -> &Machines {
+        &self.machines
+    }
+
+    /// The service with a probe of its own, and its family, that has this number in the tables.
+    pub fn probed_on(&self, id: ServiceId) -> Option<(String, Family)> {
+        let frontend = self.frontends_of(id).find(|frontend| frontend.probe.asks())?;
+        Some((frontend.name.clone(), Family::of(frontend.vip)))
+    }
+
+    /// The numbers in the tables of a service's frontends of one family.
+    pub fn numbers_of(&self, service: &str, family: Family) -> BTreeSet<ServiceId> {
+        let is_of =
+            |frontend: &&ServiceFrontend| frontend.name == service && Family::of(frontend.vip) == family;
+        let frontends = self.resolved.frontends.iter().filter(is_of);
+        frontends.filter_map(|frontend| self.service_ids.get(&socket_of(frontend)).copied()).collect()
+    }
+
+    fn frontends_of(&self, id: ServiceId) -> impl Iterator<Item = &ServiceFrontend> {
+        let is_of =
+            move |frontend: &&ServiceFrontend| self.service_ids.get(&socket_of(frontend)) == Some(&id);
+        self.resolved.frontends.iter().filter(is_of)
+    }
+
     /// The machine of a probe.
     pub fn machine_of(&self, probed: &Probed) -> Option<&Machine> {
         self.machines.of(&probed.service, probed.backend, probed.family)

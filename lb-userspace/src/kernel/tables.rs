@@ -1,6 +1,11 @@
 //! The maps as typed values.
 
-use std::{io, ops::Deref, os::fd::AsFd, path::Path};
+use std::{
+    io,
+    ops::Deref,
+    os::fd::{AsFd, AsRawFd, RawFd},
+    path::Path,
+};
 
 use aya::{
     Ebpf,
@@ -8,11 +13,13 @@ use aya::{
 };
 use lb_common::{
     abi::{
-        Address, AddressV4, AddressV6, Backend, BackendId, Choice, Endpoint, Flow, FlowKey, HalfOpen,
-        Heartbeat, Link, Service, Settings,
+        Address, AddressV4, AddressV6, Backend, BackendId, Choice, Endpoint, EvidenceEvent, Flow, FlowKey,
+        HalfOpen, Heartbeat, Link, Service, Settings,
     },
     counters::{self, COUNTER_CELLS},
 };
+
+use zerocopy::FromBytes as _;
 
 use super::{Error, syscall};
 
@@ -184,6 +191,32 @@ impl Tables {
         backend: &Backend<A>,
     ) -> Result<(), Error> {
         table.set(id.into(), backend, 0).map_err(|error| Error::map("BACKENDS", &error))
+    }
+}
+
+/// The ring that tells of backends that do not behave, opened by itself for the task that reads it.
+pub struct EvidenceRing(RingBuf<MapData>);
+
+impl EvidenceRing {
+    /// The ring of a pin directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Map`] where it is missing or of another version.
+    pub fn open(mut directory: &Path) -> Result<Self, Error> {
+        typed(&mut directory, "EVIDENCE_EVENTS").map(Self)
+    }
+
+    /// The next event.
+    #[expect(clippy::should_implement_trait, reason = "it is the name that the ring gives it")]
+    pub fn next(&mut self) -> Option<EvidenceEvent> {
+        EvidenceEvent::read_from_bytes(&self.0.next()?).ok()
+    }
+}
+
+impl AsRawFd for EvidenceRing {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 }
 

@@ -30,6 +30,7 @@ impl Facts {
 }
 
 /// One network interface.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the interface")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
     /// Its index.
@@ -42,6 +43,8 @@ pub struct Interface {
     pub mtu: u32,
     /// Administratively up.
     pub up: bool,
+    /// There is somebody at the other end of the cable.
+    pub carrier: bool,
     /// The wire is live: operational and with carrier. An interface works when it is `up` and `running`.
     pub running: bool,
     /// The loopback interface.
@@ -121,6 +124,7 @@ impl Interface {
             mac: None,
             mtu: 0,
             up: flags.contains(LinkFlags::Up),
+            carrier: flags.contains(LinkFlags::LowerUp),
             running: flags.contains(LinkFlags::Running),
             loopback: flags.contains(LinkFlags::Loopback),
             kind: None,
