@@ -46,6 +46,7 @@ impl Rig {
             }
         }
         self.closed();
+        self.forget_evidence();
         self.ingress = 0;
         self.settings = super::fill::settings();
         self.fill();
