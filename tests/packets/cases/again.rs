@@ -3,8 +3,8 @@
 use lb_common::{
     abi::StateWord,
     counters::Counter::{
-        DropBeingCollected, FlowClosed, FlowEstablished, FlowOpened, FlowReopened, Forwarded,
-        RefusalPassed, SynRetransmitted,
+        DropBeingCollected, FlowClosed, FlowEstablished, FlowOpened, FlowReopened, Forwarded, RefusalPassed,
+        SynRetransmitted,
     },
     tcp::State::{BackendClosed, Dead, Established, SynReceived, SynSent},
 };

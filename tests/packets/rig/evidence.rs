@@ -3,9 +3,7 @@
 use std::iter;
 
 use aya::maps::{Array, Map, MapData, MapInfo, RingBuf};
-use lb_common::{
-    abi::{BackendId, Evidence, EvidenceCell, EvidenceEvent},
-};
+use lb_common::abi::{BackendId, Evidence, EvidenceCell, EvidenceEvent};
 use zerocopy::FromBytes as _;
 
 use super::Rig;
@@ -65,8 +63,8 @@ impl Rig {
         cells.set(backend.into(), cell, 0).expect("a cell can be written");
     }
 
-    /// Forgets everything, as far as a test has asked for it.
-    pub(super) fn forget_evidence(&mut self) {
+    /// Lets the program forget what it has seen of backends, and takes what it has told.
+    pub fn forget_evidence(&mut self) {
         self.told();
         let cells = &mut self.evidence_maps().cells;
         for backend in 0..32 {

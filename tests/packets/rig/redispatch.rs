@@ -14,12 +14,16 @@ use crate::packet::{
 use super::{Conversation, Rig, Row, Tier, row::Moved, setting::Controller, talk::Pair};
 
 impl Conversation {
-    /// The backends in the order in which this connection is offered to them: the policy's choice, which is the one that
-    /// it leads to now, then the rotation from a place that follows from the hash.
-    pub fn sequence(&self, rotation: &[Controller]) -> Vec<Controller> {
+    /// The backends from the place on that follows from the connection's hash.
+    pub fn round(&self, rotation: &[Controller]) -> Vec<Controller> {
         let start = (self.hash() >> 48) as usize;
-        let others = (0..rotation.len()).map(|step| rotation[(start + step) % rotation.len()]);
-        let others = others.filter(|other| other.id != self.controller.id);
+        (0..rotation.len()).map(|step| rotation[(start + step) % rotation.len()]).collect()
+    }
+
+    /// The backends in the order in which this connection is offered to them: the policy's choice, which is the one that
+    /// it leads to now, then the others.
+    pub fn sequence(&self, rotation: &[Controller]) -> Vec<Controller> {
+        let others = self.round(rotation).into_iter().filter(|other| other.id != self.controller.id);
         std::iter::once(self.controller).chain(others).collect()
     }
 
