@@ -37,7 +37,7 @@ pub fn other(service: &Service, hash: u64, attempt: u32, first: BackendId) -> Ba
 /// The `attempt`-th of all backends of the service, beginning at a place that follows from the flow's hash; 0 where the
 /// service has none.
 #[inline(never)]
-fn alternative(service: ServiceId, hash: u64, attempt: u32) -> BackendId {
+pub fn alternative(service: ServiceId, hash: u64, attempt: u32) -> BackendId {
     let Some(choice) = maps::choice(service) else {
         return 0;
     };
@@ -49,18 +49,6 @@ fn alternative(service: ServiceId, hash: u64, attempt: u32) -> BackendId {
 #[inline(always)]
 pub fn count(service: ServiceId) -> u32 {
     maps::choice(service).map_or(0, |choice| choice.rotation_count)
-}
-
-/// The `index`-th backend that a flow is offered to, the policy's choice being the one with index 0; 0 for nobody. The
-/// indexes up to [`count`] name every backend of the service once, also where the policy's choice is none of them any
-/// more; one of them names nobody where it is.
-#[inline(always)]
-pub fn candidate(service: ServiceId, hash: u64, index: u32, first: BackendId) -> BackendId {
-    if index == 0 {
-        return first;
-    }
-    let id = alternative(service, hash, index - 1);
-    if id == first { 0 } else { id }
 }
 
 #[inline(never)]

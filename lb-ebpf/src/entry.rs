@@ -87,6 +87,17 @@ impl<A: Address> Entry<A> {
         unsafe { &(*self.0.cast::<HalfOpen<A>>()).syn }
     }
 
+    /// The same, to be written anew.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::syn`], and nobody else holds a reference to it on this CPU.
+    #[inline(always)]
+    pub unsafe fn syn_mut(&mut self) -> &mut Syn {
+        // SAFETY: as in `syn`. Another CPU that reads at the same time reads a figure of two SYNs of one client.
+        unsafe { &mut (*self.0.cast::<HalfOpen<A>>()).syn }
+    }
+
     /// The whole value, for an insertion elsewhere.
     #[inline(always)]
     pub fn value(&self) -> &Flow<A> {
@@ -111,12 +122,6 @@ impl<A: Address> Entry<A> {
     pub fn set_hop(self, hop: NextHop) {
         write!(self, meta.mac, hop.mac);
         write!(self, meta.link, hop.link);
-    }
-
-    /// When the flow was entered.
-    #[inline(always)]
-    pub fn created(self) -> Tick {
-        Tick(read!(self, meta.created))
     }
 
     /// When the last packet of this direction was seen.

@@ -50,7 +50,7 @@ fn judge<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>) -> Step<Ve
     if word.has(flow_flags::UNCONFIRMED) && word.direction() == Direction::Reverse {
         adopt::judge_reply(packet, entry, twin).go_on()?;
     }
-    if word.state() == State::SynSent && !word.has(flow_flags::RESET) {
+    if redispatch::may_move(entry, twin) {
         redispatch::plan(packet, entry, twin).go_on()?;
     }
     if !forward::is_quiet(word, packet.segment.flags) {
@@ -71,6 +71,10 @@ fn of_pair<F: Family>(
     entry.touch(packet.segment, packet.now);
     let backend = F::backends().get(u32::from(entry.backend())).ok_or(Counter::DropInternal)?;
     let word = entry.word();
+    if before.state() == State::SynSent && word.state() == State::Closed && packet.segment.flags & RST == 0 {
+        // An answer to a SYN that another CPU has just taken back.
+        return Err(Counter::DropBeingCollected.into());
+    }
     // Once a second is often enough to ask for the next hop, and for room where the flow table had none.
     let again = (previous.0 ^ packet.now.0) >> next_hop::REFRESH_SHIFT != 0;
     let hop = match word.direction() {

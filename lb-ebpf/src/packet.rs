@@ -9,7 +9,7 @@
 //! packets, and the compiler knows no such difference: told that unaligned access is good it uses it on the stack too,
 //! where the verifier refuses it. So the loads and stores are written here as instructions ([`Wire`]).
 
-use aya_ebpf::programs::XdpContext;
+use aya_ebpf::{EbpfContext as _, helpers, programs::XdpContext};
 use lb_common::abi::{AddressV4, AddressV6};
 
 /// The farthest offset of a header that is looked at: an IPv6 header with three extension headers of 2,048 bytes. The
@@ -40,6 +40,19 @@ pub fn at<const N: usize>(ctx: &XdpContext, offset: usize) -> Option<Span<N>> {
 #[inline(always)]
 pub fn length(ctx: &XdpContext) -> usize {
     opaque(ctx.data_end() - ctx.data())
+}
+
+/// Makes the frame so short that it ends at `end`, unless it ends before. `None` where the kernel refuses, which it never
+/// does.
+#[inline(always)]
+pub fn shorten(ctx: &XdpContext, end: usize) -> Option<()> {
+    let surplus = length(ctx) as i32 - end as i32;
+    if surplus <= 0 {
+        return Some(());
+    }
+    // SAFETY: the context is valid; a frame is only made shorter.
+    let shortened = unsafe { helpers::bpf_xdp_adjust_tail(ctx.as_ptr().cast(), -surplus) };
+    (shortened == 0).then_some(())
 }
 
 /// The same number, of which the compiler knows nothing.

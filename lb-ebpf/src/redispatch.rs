@@ -17,7 +17,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers;
 use lb_common::{
-    abi::{BackendId, FlowKey, ServiceId, StateWord, Syn, flow_flags},
+    abi::{Address, BackendId, FlowKey, ServiceId, StateWord, Syn, flow_flags},
     counters::Counter,
     limits::{REDISPATCH_BACKENDS, REDISPATCH_PORTS},
     tcp::{
@@ -42,15 +42,23 @@ use crate::{
 /// Why a connection is offered elsewhere.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// A RST, or an ICMP error that nobody is there.
+    /// A RST.
     Refused,
+    /// An ICMP error that nobody is there.
+    Unreachable,
     /// The backend holds another connection at this address and port.
     Foreign,
     /// The client's SYN came again, and nothing else.
     Silence,
 }
 
-const _: () = assert!(REDISPATCH_BACKENDS <= 15 && REDISPATCH_PORTS <= 15, "half an attempt has four bits");
+/// The bit of an attempt that says that the client is being sent through the backends again.
+const AGAIN: u8 = 0x08;
+
+const _: () = assert!(
+    REDISPATCH_BACKENDS <= 15 && REDISPATCH_PORTS <= AGAIN,
+    "an attempt has four bits for backends, three for ports"
+);
 
 /// Where a connection is offered next. It lies in the draft until it is carried out.
 #[derive(Clone, Copy)]
@@ -58,10 +66,18 @@ const _: () = assert!(REDISPATCH_BACKENDS <= 15 && REDISPATCH_PORTS <= 15, "half
 pub struct Plan {
     /// To whom.
     backend: BackendId,
-    /// The attempt that it is: which of its backends in the upper half, how many foreign ports there in the lower.
+    /// The attempt that it is: the upper half is 0 for the policy's choice, else how far it is in the list of backends;
+    /// below are [`AGAIN`] and how many foreign ports there were at this one.
     attempt: u8,
     /// 1 where the packet is the client's own SYN, 0 where it has to be made.
     by_client: u8,
+}
+
+/// Whether a pair may go elsewhere: its SYN has no answer, and nobody wants to have it reset.
+#[inline(always)]
+pub fn may_move<A: Address>(entry: Entry<A>, twin: Entry<A>) -> bool {
+    let word = entry.word();
+    word.state() == State::SynSent && !word.has(flow_flags::RESET) && !twin.word().has(flow_flags::RESET)
 }
 
 /// Judges a packet of a pair in SYN-SENT. The verdict is to go on where the packet is the answer that was waited for, or
@@ -69,21 +85,30 @@ pub struct Plan {
 #[inline(never)]
 pub fn plan<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>, twin: Entry<F::Address>) -> Verdict {
     let word = entry.word();
-    let forward = if word.direction() == Direction::Forward { entry } else { twin };
+    let (mut forward, reverse) =
+        if word.direction() == Direction::Forward { (entry, twin) } else { (twin, entry) };
     // SAFETY: the caller found the pair in the lower tier.
     let syn = unsafe { forward.syn() };
     let Some(cause) = cause_of(packet, word.direction(), forward, syn) else {
         return Verdict::GO_ON;
     };
-    if cause == Cause::Silence {
-        maps::count(Counter::SynRetransmitted);
-        if packet.now.since(forward.created()) >= evidence::SILENCE {
-            evidence::tell(entry.backend(), word.service(), Evidence::Silent, packet.now);
-        }
-    } else if cause == Cause::Refused {
+    if cause == Cause::Refused {
         evidence::tell(entry.backend(), word.service(), Evidence::Refused, packet.now);
     }
-    elsewhere::<F>(entry, syn, cause)
+    if cause != Cause::Silence {
+        return elsewhere::<F>(entry, syn, cause);
+    }
+    maps::count(Counter::SynRetransmitted);
+    // The backend's entry is as old as the backend's part in it.
+    if packet.now.since(reverse.last_seen()) >= evidence::SILENCE {
+        evidence::tell(entry.backend(), word.service(), Evidence::Silent, packet.now);
+    }
+    match elsewhere::<F>(entry, syn, cause) {
+        // What is answered from now on is this SYN, which may be another one.
+        // SAFETY: the pair is in the lower tier, and the reference above is not used any more.
+        Verdict::GO_ON => syn::keep(packet, unsafe { forward.syn_mut() }),
+        verdict => verdict,
+    }
 }
 
 /// Judges an ICMP error: if it is about a SYN of ours, that is offered elsewhere; else it is the host's own business.
@@ -100,15 +125,12 @@ pub fn unreachable<F: Family>(packet: &Packet<'_, F>) -> Verdict {
     let word = entry.word();
     // SAFETY: the pair was found in the lower tier.
     let syn = unsafe { twin.syn() };
-    let is_ours = word.state() == State::SynSent
-        && word.direction() == Direction::Reverse
-        && !word.has(flow_flags::RESET)
-        && packet.segment.sequence == syn.sequence;
-    if !is_ours {
+    let is_ours = word.direction() == Direction::Reverse && packet.segment.sequence == syn.sequence;
+    if !is_ours || !may_move(entry, twin) {
         return NOT_OURS;
     }
     evidence::tell(entry.backend(), word.service(), Evidence::Unreachable, packet.now);
-    match elsewhere::<F>(entry, syn, Cause::Refused) {
+    match elsewhere::<F>(entry, syn, Cause::Unreachable) {
         Verdict::GO_ON => NOT_OURS,
         verdict => verdict,
     }
@@ -127,9 +149,7 @@ fn cause_of<F: Family>(
     if direction == Direction::Forward {
         return (flags == SYN).then_some(Cause::Silence);
     }
-    // A SYN with data may be acknowledged with its data or without.
-    let first = syn::acknowledged_by(syn);
-    let is_ours = segment.acknowledgment.wrapping_sub(first) <= forward.next_sequence().wrapping_sub(first);
+    let is_ours = syn::is_acknowledged(syn, forward.next_sequence(), segment.acknowledgment);
     match flags {
         _ if flags & ACK == 0 => None,
         _ if flags & RST != 0 => is_ours.then_some(Cause::Refused),
@@ -148,17 +168,19 @@ fn elsewhere<F: Family>(entry: Entry<F::Address>, syn: &Syn, cause: Cause) -> Ve
     let attempt = word.attempt();
     let plan = &mut draft.plan;
     plan.by_client = u8::from(cause == Cause::Silence);
-    if cause == Cause::Foreign && attempt & 0xf < REDISPATCH_PORTS - 1 {
-        plan.backend = entry.backend();
-        plan.attempt = attempt + 1;
-        return Verdict::REDISPATCH;
-    }
     plan.backend = entry.backend();
     plan.attempt = attempt;
+    if cause == Cause::Foreign
+        && attempt & (AGAIN - 1) < REDISPATCH_PORTS - 1
+        && admit::is_usable::<F>(plan.backend)
+    {
+        plan.attempt += 1;
+        return Verdict::REDISPATCH;
+    }
     if next_backend::<F>(word.service(), syn, plan) {
         return Verdict::REDISPATCH;
     }
-    if cause != Cause::Silence {
+    if matches!(cause, Cause::Refused | Cause::Foreign) {
         maps::count(Counter::RefusalPassed);
     }
     Verdict::GO_ON
@@ -169,8 +191,8 @@ struct Search<'a> {
     syn: &'a Syn,
     plan: &'a mut Plan,
     service: ServiceId,
-    /// The last index of the sequence.
-    last: u32,
+    /// How many of the service's backends are asked, from the place on that follows from the flow's hash.
+    count: u32,
     found: bool,
 }
 
@@ -178,8 +200,9 @@ struct Search<'a> {
 #[inline(always)]
 fn next_backend<F: Family>(service: ServiceId, syn: &Syn, plan: &mut Plan) -> bool {
     let count = choose::count(service);
-    let last = if count < REDISPATCH_BACKENDS { count } else { REDISPATCH_BACKENDS };
-    let mut search = Search { syn, plan, service, last, found: false };
+    // Where not all are asked, the policy's choice may be none of those that follow.
+    let count = if count <= REDISPATCH_BACKENDS { count } else { REDISPATCH_BACKENDS - 1 };
+    let mut search = Search { syn, plan, service, count, found: false };
     // SAFETY: the callback has the type that the helper wants, and the state outlives the call.
     unsafe {
         helpers::bpf_loop(REDISPATCH_BACKENDS, try_backend::<F> as *mut c_void, (&raw mut search).cast(), 0)
@@ -191,20 +214,23 @@ fn next_backend<F: Family>(service: ServiceId, syn: &Syn, plan: &mut Plan) -> bo
 extern "C" fn try_backend<F: Family>(round: u32, search: *mut c_void) -> i64 {
     // SAFETY: `next_backend` gave its own state, which nobody else uses during the loop.
     let search = unsafe { &mut *search.cast::<Search<'_>>() };
-    let mut index = u32::from(search.plan.attempt >> 4) + round + 1;
-    if index > search.last {
-        // All have been asked. A client that goes on asking begins again.
+    let mut index = u32::from(search.plan.attempt >> 4) + round;
+    let mut again = search.plan.attempt & AGAIN;
+    if index >= search.count {
+        // All have been asked. A client that goes on asking is sent through them again.
         if search.plan.by_client == 0 {
             return 1;
         }
-        index = index.checked_rem(search.last + 1).unwrap_or(0);
+        index = index.checked_rem(search.count).unwrap_or(0);
+        again = AGAIN;
     }
-    let id = choose::candidate(search.service, search.syn.hash, index, search.syn.backend);
-    if id == 0 || id == search.plan.backend || !admit::is_usable::<F>(id) {
+    let id = choose::alternative(search.service, search.syn.hash, index);
+    let was_asked = id == search.plan.backend || (again == 0 && id == search.syn.backend);
+    if id == 0 || was_asked || !admit::is_usable::<F>(id) {
         return 0;
     }
     search.plan.backend = id;
-    search.plan.attempt = (index << 4) as u8;
+    search.plan.attempt = ((index + 1) << 4) as u8 | again;
     search.found = true;
     1
 }
@@ -257,7 +283,8 @@ fn carry_out<F: Family>(packet: &Packet<'_, F>, draft: &mut Draft<F::Address>) -
 }
 
 /// Takes the old mapping back. Its reverse entry stays, closed and without a twin: the old backend may hold the
-/// connection half open, and so the port is not free at once.
+/// connection half open, and so the port is not free at once. Where the backend has answered at this very moment, the
+/// pair stays as it is.
 #[inline(always)]
 fn undo<F: Family>(
     forward_key: &FlowKey<F::Address>,
@@ -266,11 +293,15 @@ fn undo<F: Family>(
     packet: &Packet<'_, F>,
 ) -> Option<()> {
     let word = forward.word();
-    if word.state() != State::SynSent || !forward.exchange(word, word.with_state(State::Dead)) {
+    let claimed = word.with_state(State::Dead);
+    if word.state() != State::SynSent || !forward.exchange(word, claimed) {
         return None;
     }
-    let word = reverse.word();
-    reverse.exchange(word, word.with_state(State::Closed));
+    let other = reverse.word();
+    if other.state() != State::SynSent || !reverse.exchange(other, other.with_state(State::Closed)) {
+        forward.exchange(claimed, word.with_state(reverse.word().state()));
+        return None;
+    }
     reverse.set_last_seen(packet.now);
     Tier::HalfOpen.remove::<F>(forward_key);
     Some(())

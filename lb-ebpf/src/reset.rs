@@ -1,6 +1,5 @@
 //! Turns a packet into the RST that answers it (RFC 9293, section 3.5.2), back to where it came from.
 
-use aya_ebpf::{EbpfContext as _, helpers};
 use lb_common::{
     checksum::{fold, pseudo_header_tail},
     counters::Counter,
@@ -42,14 +41,7 @@ fn turn_around<F: Family>(packet: &Packet<'_, F>) -> Step<()> {
     let checksum = unfinished::checksum_of::<F>(&packet.ctx, packet.segment, packet.settings)?;
     let wanted = ETHERNET_HEADER + F::IP_HEADER + TCP_HEADER;
     let wanted = if wanted < SHORTEST_FRAME { SHORTEST_FRAME } else { wanted };
-    let surplus = packet::length(&packet.ctx) as i32 - wanted as i32;
-    if surplus > 0 {
-        // SAFETY: the context is valid; a frame is only made shorter.
-        let shortened = unsafe { helpers::bpf_xdp_adjust_tail(packet.ctx.as_ptr().cast(), -surplus) };
-        if shortened != 0 {
-            return Err(Counter::DropInternal.into());
-        }
-    }
+    packet::shorten(&packet.ctx, wanted).ok_or(Counter::DropInternal)?;
     write::<F>(packet, checksum).ok_or(Counter::DropInternal.into())
 }
 

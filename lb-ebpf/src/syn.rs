@@ -96,7 +96,8 @@ fn make<F: Family>(packet: &Packet<'_, F>, draft: &Draft<F::Address>, hop: &Next
     Some(Verdict::transmit(hop.link))
 }
 
-/// Makes the frame as long as the SYN wants it.
+/// Makes the frame as long as the SYN wants it. What is not written afterwards is zero: old bytes of the other packet do
+/// not leave as padding.
 ///
 /// Where the sender has left its checksum to a device, the kernel remembers the place of the TCP header in the buffer,
 /// and whoever sends the frame out may finish a checksum there. So the SYN ends before that place, and what lies behind
@@ -104,35 +105,30 @@ fn make<F: Family>(packet: &Packet<'_, F>, draft: &Draft<F::Address>, hop: &Next
 #[inline(always)]
 fn make_room<F: Family>(packet: &Packet<'_, F>, segment_end: usize) -> Option<()> {
     let ctx = &packet.ctx;
-    let length = packet::length(ctx);
     let tcp_at = usize::from(packet.segment.tcp_at);
+    let mut wanted = segment_end;
     // An ICMP error, which has no TCP header, is finished by its sender.
-    let behind = if tcp_at == 0 {
-        0
-    } else {
-        match unfinished::checksum_of::<F>(ctx, packet.segment, packet.settings) {
-            Ok(Checksum::Complete) => 0,
-            Ok(Checksum::Partial) => length - tcp_at,
-            Err(_) => return None,
-        }
-    };
-    let wanted = segment_end + behind;
+    if tcp_at != 0
+        && unfinished::checksum_of::<F>(ctx, packet.segment, packet.settings).ok()? == Checksum::Partial
+    {
+        packet::shorten(ctx, tcp_at + TCP_HEADER)?;
+        wanted += TCP_HEADER;
+    }
     let wanted = if wanted < SHORTEST_FRAME { SHORTEST_FRAME } else { wanted };
-    let surplus = length as i32 - wanted as i32;
+    let surplus = packet::length(ctx) as i32 - wanted as i32;
     // SAFETY: the context is valid; the helper checks that there is room.
     let adjusted = unsafe { helpers::bpf_xdp_adjust_head(ctx.as_ptr().cast(), surplus) };
     if adjusted != 0 {
         return None;
     }
-    // Old bytes of the other packet do not leave as padding.
-    if let Some(padding) = packet::at::<{ TCP_HEADER }>(ctx, opaque(segment_end)) {
+    // A SYN that is shorter than the shortest frame ends in its last bytes.
+    packet::at::<6>(ctx, SHORTEST_FRAME - 6)?.set::<[u8; 6], 0>([0; 6]);
+    if let Some(padding) = packet::at::<TCP_HEADER>(ctx, opaque(segment_end)) {
         padding.set::<u32, 0>(0);
         padding.set::<u32, 4>(0);
         padding.set::<u32, 8>(0);
         padding.set::<u32, 12>(0);
         padding.set::<u32, 16>(0);
-    } else if let Some(padding) = packet::at::<6>(ctx, opaque(segment_end)) {
-        padding.set::<[u8; 6], 0>([0; 6]);
     }
     Some(())
 }
@@ -182,8 +178,10 @@ fn write_options<F: Family>(ctx: &XdpContext, syn: &Syn) -> Option<()> {
     (stored == 0).then_some(())
 }
 
-/// The sequence number that the answer to a SYN acknowledges.
+/// Whether an acknowledgment is that of the SYN; `next` is what the client will send next. Its data may be acknowledged
+/// or not.
 #[inline(always)]
-pub fn acknowledged_by(syn: &Syn) -> u32 {
-    syn.sequence.wrapping_add(sequence_length(0, syn.flags))
+pub fn is_acknowledged(syn: &Syn, next: u32, acknowledgment: u32) -> bool {
+    let first = syn.sequence.wrapping_add(sequence_length(0, syn.flags));
+    acknowledgment.wrapping_sub(first) <= next.wrapping_sub(first)
 }

@@ -17,6 +17,7 @@ use crate::{
     forward::Packet,
     maps,
     pair::{self, Tier},
+    syn,
     verdict::Verdict,
 };
 
@@ -83,7 +84,7 @@ fn advance<F: Family>(packet: &Packet<'_, F>, tier: Tier, entry: Entry<F::Addres
     let Some(twin) = tier.twin_of::<F>(&segment.key, twin_key) else {
         return;
     };
-    if flags & RST != 0 && !reset_is_plausible(packet, state, entry, twin) {
+    if flags & RST != 0 && !reset_is_plausible(packet, tier, entry, twin) {
         maps::count(Counter::ResetOutOfWindow);
         return;
     }
@@ -112,13 +113,17 @@ fn advance<F: Family>(packet: &Packet<'_, F>, tier: Tier, entry: Entry<F::Addres
 #[inline(always)]
 fn reset_is_plausible<F: Family>(
     packet: &Packet<'_, F>,
-    state: State,
+    tier: Tier,
     entry: Entry<F::Address>,
     twin: Entry<F::Address>,
 ) -> bool {
     let segment = &packet.segment;
-    if state == State::SynSent && entry.word().direction() == Direction::Reverse {
-        return segment.flags & ACK != 0 && segment.acknowledgment == twin.next_sequence();
+    let word = entry.word();
+    if tier == Tier::HalfOpen && word.state() == State::SynSent && word.direction() == Direction::Reverse {
+        // SAFETY: the pair is in the lower tier.
+        let syn = unsafe { twin.syn() };
+        return segment.flags & ACK != 0
+            && syn::is_acknowledged(syn, twin.next_sequence(), segment.acknowledgment);
     }
     let expected = twin.last_acknowledgment();
     let seen = entry.next_sequence();

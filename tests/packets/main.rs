@@ -8,5 +8,6 @@
 //! No test sleeps: what is to be old is made old in the table.
 
 mod cases;
+mod icmp;
 mod packet;
 mod rig;

@@ -3,7 +3,7 @@
 use lb_common::{
     abi::StateWord,
     counters::Counter::{
-        DropBeingCollected, FlowClosed, FlowEstablished, FlowOpened, FlowReopened, Forwarded,
+        DropBeingCollected, FlowClosed, FlowEstablished, FlowOpened, FlowReopened, Forwarded, RefusalPassed,
         SynRetransmitted,
     },
     tcp::State::{BackendClosed, Dead, Established, SynReceived, SynSent},
@@ -21,17 +21,17 @@ use crate::{
 };
 
 #[test]
-fn a_syn_seen_again_keeps_its_mapping() {
-    each_family("a_syn_seen_again_keeps_its_mapping", |rig, family| {
+fn a_syn_with_nowhere_else_to_go_keeps_its_mapping() {
+    each_family("a_syn_with_nowhere_else_to_go_keeps_its_mapping", |rig, family| {
         let mut talk = Conversation::new(family, Service::Api, 45_000, FIRST);
         let syn = rig.syn(&mut talk);
-        // Whatever the service would choose now.
-        rig.choose(family, Service::Api, &[FOURTH]);
         rig.forwards(&talk, "the SYN again", &syn, &[SynRetransmitted, Forwarded]);
         rig.forwards(&talk, "and again", &syn, &[SynRetransmitted, Forwarded]);
         rig.expect(&talk, Tier::HalfOpen, SynSent, 0);
         let syn_ack = talk.backend_says(SYN | ACK, &[]);
         rig.returns(&talk, "the SYN-ACK", &syn_ack, &[Forwarded]);
+        // Once it is answered it stays, whatever the service would choose now.
+        rig.choose(family, Service::Api, &[FOURTH]);
         rig.forwards(&talk, "the SYN, which has crossed it", &syn, &[SynRetransmitted, Forwarded]);
         rig.returns(&talk, "the SYN-ACK again", &syn_ack, &[Forwarded]);
         rig.expect(&talk, Tier::HalfOpen, SynReceived, 0);
@@ -44,6 +44,7 @@ fn a_syn_seen_again_keeps_its_mapping() {
         rig.forwards(&talk, "a SYN of a client that has restarted", &syn, &[Forwarded]);
         rig.returns(&talk, "the SYN-ACK again", &syn_ack, &[Forwarded]);
         rig.expect(&talk, Tier::Flows, Established, 0);
+        rig.choose(family, Service::Api, &[FIRST]);
     });
 }
 
@@ -82,7 +83,7 @@ fn a_refused_connection_is_reopened_too() {
         let mut talk = Conversation::new(family, Service::Api, 45_002, FIRST);
         rig.syn(&mut talk);
         let refusal = talk.backend_says(RST | ACK, &[]);
-        rig.returns(&talk, "the refusal", &refusal, &[FlowClosed, Forwarded]);
+        rig.returns(&talk, "the refusal", &refusal, &[RefusalPassed, FlowClosed, Forwarded]);
         let syn = talk.client_says(SYN, &[]);
         rig.forwards(&talk, "the next SYN", &syn, &[FlowReopened, FlowOpened, Forwarded]);
         rig.expect(&talk, Tier::HalfOpen, SynSent, 0);

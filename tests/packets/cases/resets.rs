@@ -1,7 +1,7 @@
 //! RSTs of either end, believed or not.
 
 use lb_common::{
-    counters::Counter::{FlowClosed, Forwarded, ResetOutOfWindow},
+    counters::Counter::{FlowClosed, Forwarded, RefusalPassed, ResetOutOfWindow},
     tcp::State::{Closed, Established, SynReceived, SynSent},
 };
 
@@ -70,7 +70,7 @@ fn a_refused_connection_stays_in_the_lower_tier() {
         let bare = Packet { flags: RST, acknowledgment: 0, ..refusal.clone() };
         rig.returns(&talk, "a RST for no SYN", &bare, &[ResetOutOfWindow, Forwarded]);
         rig.expect(&talk, Tier::HalfOpen, SynSent, 0);
-        rig.returns(&talk, "the refusal", &refusal, &[FlowClosed, Forwarded]);
+        rig.returns(&talk, "the refusal", &refusal, &[RefusalPassed, FlowClosed, Forwarded]);
         rig.expect(&talk, Tier::HalfOpen, Closed, 0);
     });
 }

@@ -167,6 +167,17 @@ impl Rig {
         self.plane.tables.set_choice(id, choice).expect("a choice can be written");
     }
 
+    /// Takes a service away.
+    pub fn remove_service(&mut self, family: Family, service: Service) {
+        let at = family.service(service);
+        let tables = &mut self.plane.tables;
+        match family {
+            Family::V4 => tables.v4.services.remove(&endpoint::<AddressV4>(at)),
+            Family::V6 => tables.v6.services.remove(&endpoint::<AddressV6>(at)),
+        }
+        .expect("the service is there");
+    }
+
     /// Writes a controller with this state.
     pub fn set_backend_state(&mut self, family: Family, controller: Controller, state: u8) {
         match family {

@@ -1,9 +1,11 @@
 //! The programs in a namespace of their own, with the tables of one setting, and the one way to run a packet.
 
 mod conversation;
+mod evidence;
 mod fill;
 mod namespace;
 mod pool;
+mod redispatch;
 mod row;
 mod run;
 pub mod setting;
@@ -22,6 +24,7 @@ use lb_userspace::{
 pub use conversation::{Conversation, reset_for};
 pub use fill::{TIMEOUTS, now_ns, seconds};
 pub use namespace::ip;
+pub use redispatch::times;
 pub use row::Row;
 pub use run::{Verdict, run};
 pub use tables::{Entry, Tier, Tuple, key_bytes};
@@ -40,6 +43,7 @@ pub struct Rig {
     /// The index of the link that packets come by.
     pub ingress: usize,
     collector: Option<Collector>,
+    evidence: Option<evidence::EvidenceMaps>,
 }
 
 /// Runs a test in a namespace of its own, with tables of its own. Skips it where the machine does not permit that.
@@ -88,7 +92,8 @@ impl Rig {
         let interfaces = ["eth0", "eth1"].map(namespace::index_of);
         let plane =
             DataPlane::load(sizes, drop_log).unwrap_or_else(|error| panic!("the programs load: {error}"));
-        let mut rig = Self { plane, settings: fill::settings(), interfaces, ingress: 0, collector: None };
+        let settings = fill::settings();
+        let mut rig = Self { plane, settings, interfaces, ingress: 0, collector: None, evidence: None };
         rig.fill();
         rig
     }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use super::{
     Rig, SMALL,
     namespace::{self, Namespace},
-    setting::FAMILIES,
+    setting::{FAMILIES, Family},
     tables::Tier,
 };
 
@@ -36,16 +36,22 @@ pub fn run(work: impl FnOnce(&mut Rig) + Send) {
 }
 
 impl Rig {
+    /// Empties the flow tables of a family.
+    pub fn forget_flows(&mut self, family: Family) {
+        for tier in [Tier::Flows, Tier::HalfOpen] {
+            for (at, _) in self.all(family, tier) {
+                self.remove(tier, at);
+            }
+        }
+    }
+
     /// Forgets every flow and writes the first setting again.
     fn clear(&mut self) {
         for family in FAMILIES {
-            for tier in [Tier::Flows, Tier::HalfOpen] {
-                for (at, _) in self.all(family, tier) {
-                    self.remove(tier, at);
-                }
-            }
+            self.forget_flows(family);
         }
         self.closed();
+        self.forget_evidence();
         self.ingress = 0;
         self.settings = super::fill::settings();
         self.fill();

@@ -1,0 +1,11 @@
+//! A handshake that its backend does not take is offered to the next one, before the client hears of it.
+
+mod bounds;
+mod checksums;
+mod foreign;
+mod frames;
+mod icmp;
+mod refusal;
+mod silence;
+mod tables;
+mod undone;
