@@ -50,7 +50,7 @@ fn another_version_is_refused_until_flows_may_go() -> Result<()> {
     let (hold, _) = setting.hold(6)?;
     setting.agent.kill9()?;
     let abi = syscall::open_pinned(&setting.pins().join("abi"))?;
-    syscall::update(abi.as_fd(), &0u32.to_ne_bytes(), &4711u32.to_ne_bytes(), syscall::Missing::Create)?;
+    syscall::update(abi.as_fd(), &0u32.to_ne_bytes(), &4711u32.to_ne_bytes())?;
 
     let sentence = refusal(&setting.run_to_its_end(&[])?);
     assert!(sentence.contains("tables 4711") && sentence.contains("--discard-flows"), "refused: {sentence}");
@@ -77,7 +77,7 @@ fn detach_takes_off_another_version_too() -> Result<()> {
     let mut setting = Setting::without_servers()?;
     setting.agent.kill9()?;
     let abi = syscall::open_pinned(&setting.pins().join("abi"))?;
-    syscall::update(abi.as_fd(), &0u32.to_ne_bytes(), &4711u32.to_ne_bytes(), syscall::Missing::Create)?;
+    syscall::update(abi.as_fd(), &0u32.to_ne_bytes(), &4711u32.to_ne_bytes())?;
     setting.agent.xdplb(&["detach"])?;
     assert!(!has_program(&setting.lab, "xlb0")? && !setting.pins().exists(), "nothing is left");
     Ok(())

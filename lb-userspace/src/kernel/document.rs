@@ -20,7 +20,7 @@ const KEY: [u8; 4] = 0u32.to_ne_bytes();
 /// Pins a text, in the place of the former one.
 pub fn store(path: &Path, text: &[u8]) -> io::Result<()> {
     let map = syscall::create_array(u32::try_from(text.len()).map_err(io::Error::other)?)?;
-    syscall::update(map.as_fd(), &KEY, text, syscall::Missing::Create)?;
+    syscall::update(map.as_fd(), &KEY, text)?;
     let fresh = fresh(path);
     // An agent that was killed in this very place leaves one.
     match fs::remove_file(&fresh) {

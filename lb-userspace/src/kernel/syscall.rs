@@ -104,22 +104,13 @@ pub fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<(
     unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &mut attributes) }.map(drop)
 }
 
-/// Whether a key that is not there is made by a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
-    /// It is made (`BPF_ANY`).
-    Create = 0,
-    /// The write is refused (`BPF_EXIST`).
-    Refuse = 2,
-}
-
-/// Writes a value of any size, which must be as long as the map's values.
-pub fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8], missing: Missing) -> io::Result<()> {
+/// Writes a value of any size, which must be as long as the map's values; a key that is not there is made (`BPF_ANY`).
+pub fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
     let mut attributes = ElementAttributes {
         map: number(map),
         key: key.as_ptr() as u64,
         value: value.as_ptr() as u64,
-        flags: missing as u64,
+        flags: 0,
         ..ElementAttributes::default()
     };
     // SAFETY: both slices outlive the call; the caller vouches for their lengths.
