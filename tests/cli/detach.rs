@@ -178,7 +178,7 @@ fn another_agents_state_is_not_taken_off() -> Result<()> {
     let other = setting.lab.directory().join("bpf/other").display().to_string();
     let mut command = setting.agent.command()?;
     command.args(["detach", "--pin-dir", &other]);
-    let sentence = refusal(&crate::setting::reply(&command.output()?));
+    let sentence = refusal(&lb_tests::Reply::from(&command.output()?));
     assert!(sentence.contains("repeat with --pin-dir"), "it says whom it would have met: {sentence}");
     setting.agent.xdplb(&["ready"])?;
     assert!(has_program(&setting.lab, "xlb0")?, "the program is where it was");
@@ -187,7 +187,7 @@ fn another_agents_state_is_not_taken_off() -> Result<()> {
     let socket = setting.lab.directory().join("nobody.sock").display().to_string();
     let mut command = setting.agent.command()?;
     command.args(["detach", "--socket", &socket]);
-    let sentence = refusal(&crate::setting::reply(&command.output()?));
+    let sentence = refusal(&lb_tests::Reply::from(&command.output()?));
     assert!(sentence.ends_with("name its --socket"), "somebody holds it: {sentence}");
     setting.agent.xdplb(&["ready"])?;
     Ok(())

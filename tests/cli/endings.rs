@@ -98,7 +98,7 @@ fn drain_waits_for_the_last_flow_or_gives_up() -> Result<()> {
     let report = hold.stop()?;
     assert!(report.broken.is_empty(), "draining broke none: {report:?}");
     let waited = waiting.wait_with_output()?;
-    let told = answer(&crate::setting::reply(&waited), 0);
+    let told = answer(&lb_tests::Reply::from(&waited), 0);
     assert!(told.ends_with("c1 holds no flow\n"), "the last has ended: {told}");
     let told = setting.agent.xdplb(&["backend", "drain", "c1", "--wait=20s"])?;
     assert!(told.starts_with("c1 is draining already\n"), "it was so already: {told}");

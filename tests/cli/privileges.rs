@@ -9,7 +9,7 @@ use lb_tests::{
 };
 use tempfile::TempDir;
 
-use crate::setting::{Setting, refusal, reply};
+use crate::setting::{Setting, refusal};
 
 const USERS: &[Need] = &[Need::Root, Need::Bpf, Need::Program("ip"), Need::Program("setpriv")];
 const MOUNTS: &[Need] = &[Need::Root, Need::Bpf, Need::Program("ip"), Need::Program("unshare")];
@@ -33,7 +33,7 @@ impl Nobody {
     fn xdplb(&self, lab: &Lab, arguments: &[&str]) -> Result<Reply> {
         let mut command: Command = lab.namespace("lb")?.command("setpriv")?;
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(&self.program);
-        Ok(reply(&command.args(arguments).output()?))
+        Ok(Reply::from(&command.args(arguments).output()?))
     }
 
     fn path(&self, name: &str) -> String {

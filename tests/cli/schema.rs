@@ -138,7 +138,7 @@ fn global_flags_stand_before_or_after_the_words() -> Result<()> {
     }
     let mut command = setting.lab.namespace("lb")?.command(lb_tests::binaries::xdplb()?)?;
     command.env("XDPLB_SOCKET", &socket).arg("ready");
-    assert_eq!(crate::setting::reply(&command.output()?).stdout, "ready\n", "the environment names it too");
+    assert_eq!(lb_tests::Reply::from(&command.output()?).stdout, "ready\n", "the environment names it too");
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
-    process::{Command, ExitStatus},
+    process::{Command, ExitStatus, Output},
     thread,
     time::{Duration, Instant},
 };
@@ -59,6 +59,16 @@ pub struct Reply {
     pub stdout: String,
     /// Its standard error.
     pub stderr: String,
+}
+
+impl From<&Output> for Reply {
+    fn from(output: &Output) -> Self {
+        Self {
+            status: output.status,
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
 }
 
 /// A started agent. Dropping it kills it; its pins live as long as the lab.
@@ -139,11 +149,7 @@ impl Agent {
     /// Runs a client command, whatever its exit status.
     pub fn try_xdplb(&self, arguments: &[&str]) -> Result<Reply> {
         let output = self.command()?.args(arguments).output().context("cannot run xdplb")?;
-        Ok(Reply {
-            status: output.status,
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        Ok(Reply::from(&output))
     }
 
     /// Runs a client command that shall succeed; gives what it printed.

@@ -32,6 +32,7 @@ mod programs;
 pub mod report;
 pub mod requirements;
 mod servers;
+pub mod setting;
 pub mod status;
 
 pub use agent::{Agent, AgentOptions, Families, Reply};
