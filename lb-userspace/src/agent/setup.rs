@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 
 use super::{
     Agent, Options, addresses::Addresses, apply::Applier, attaching, catalog::Catalog, clock, collector,
-    drop_log, former::Former, host, network::Network, settings, state::State, tidings::Tidings,
+    drop_log, endings::Endings, former::Former, host, network::Network, settings, state::State,
+    tidings::Tidings,
 };
 use crate::{
     config::{ClusterKey, Config, Family},
@@ -74,6 +75,7 @@ pub async fn start(
         idle_waits: Vec::new(),
         changed: None,
         addresses,
+        endings: Endings::default(),
         crowded: BTreeMap::new(),
         started_unix_s: clock::unix_s(),
         started_ns: clock::monotonic_ns(),
