@@ -13,6 +13,7 @@ use super::{
     attaching::{Attached, shown_of},
     census::Census,
     clock, flows,
+    members::Standing,
     resets::{Resets, Ways},
 };
 use crate::{
@@ -59,7 +60,8 @@ impl Agent {
             interfaces: interfaces.collect(),
             services: state.resolved().frontends.iter().map(|frontend| self.service(frontend)).collect(),
             backends: self.backends(census),
-            fail_open: state.fail_open().iter().cloned().collect(),
+            fail_open: state.standing(Standing::is_fail_open),
+            refusing: state.standing(|standing| standing == Standing::Refusing),
             flow_table: TableUse { used: census.flow_table_used, capacity: self.capacities[0] },
             half_open_table: TableUse { used: census.half_open_used, capacity: self.capacities[1] },
             totals: Totals::default(),
@@ -68,12 +70,14 @@ impl Agent {
     }
 
     fn service(&self, frontend: &config::ServiceFrontend) -> Service {
+        let ramping = self.state.ramping(frontend, Self::now());
         let backend = |&index: &usize| {
             let id = self.state.id_of(index);
             let machine = self.state.machine(frontend, id);
             ServiceBackend {
                 name: self.state.config().backends[index].name.clone(),
                 health: health_word(self.state.health(frontend, id)),
+                slow_start_percent: ramping.get(&id).copied(),
                 since: machine.map(|machine| wall_clock(machine.since())),
                 last_probe: machine.and_then(health::Machine::last).map(|result| LastProbe {
                     at: wall_clock(result.at),

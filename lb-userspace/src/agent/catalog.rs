@@ -81,6 +81,7 @@ fn timeless(status: &Status) -> Status {
     status.backends.iter_mut().for_each(|backend| backend.flows = 0);
     for backend in status.services.iter_mut().flat_map(|service| &mut service.backends) {
         backend.since = None;
+        backend.slow_start_percent = None;
         backend.last_probe = None;
     }
     (status.flow_table.used, status.half_open_table.used) = (0, 0);

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use lb_common::{abi::StateWord, tcp::State};
 
-use super::{Agent, TICK, machines::Probed, resets::Candidate};
+use super::{Agent, TICK, machines::Probed, members::Standing, resets::Candidate};
 use crate::health::{FailureReason, Outcome, ProbeResult};
 
 /// A tick may be so much later than it was due before the agent mistrusts itself.
@@ -53,16 +53,19 @@ impl Agent {
     /// Resets the connections of a service on a backend that is down, in a thread of its own.
     fn reset_connections(&mut self, down: &Probed) {
         let name = self.probed_words(down);
-        if self.state.fail_open().contains(&down.service) {
+        if self.state.standing(Standing::is_fail_open).contains(&down.service) {
             log::info!("{name}: its connections are kept, as no backend is healthy");
             return;
+        }
+        let services = self.state.resetting(&down.service, down.family);
+        if services.is_empty() {
+            return log::info!("{name}: its connections are kept, as `when_down` says");
         }
         let mut resets = match self.resets() {
             Ok(resets) => resets,
             Err(error) => return log::error!("{name}: its connections cannot be reset: {error:#}"),
         };
         let (tables, backend) = (Arc::clone(&self.flow_tables), down.backend);
-        let services = self.state.numbers_of(&down.service, down.family);
         let is_of = move |candidate: &Candidate<'_>| {
             let word = StateWord(candidate.meta.state);
             // A handshake goes to another backend by itself.

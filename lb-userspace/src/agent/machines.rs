@@ -152,6 +152,11 @@ impl Machines {
             .map(|(_, machine)| machine)
     }
 
+    /// When a backend came back to a frontend, if it was down before: with the last of the machines that tell of it.
+    pub fn returned(&self, frontend: &ServiceFrontend, backend: BackendId) -> Option<Instant> {
+        self.all(frontend, backend).filter_map(Machine::returned).max()
+    }
+
     /// Takes in a probe's result.
     pub fn apply(&mut self, probed: &Probed, result: ProbeResult) -> Option<Transition> {
         self.0.get_mut(probed)?.apply(result)

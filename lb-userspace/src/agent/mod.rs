@@ -15,12 +15,15 @@ pub mod collector;
 pub mod downfall;
 pub mod drop_log;
 pub mod edits;
+pub mod ending;
+pub mod endings;
 pub mod evidence;
 pub mod flows;
 pub mod former;
 pub mod host;
 pub mod leaving;
 pub mod machines;
+pub mod members;
 pub mod network;
 pub mod probes;
 pub mod resets;
@@ -51,6 +54,7 @@ use self::{
     attaching::Attached,
     catalog::Catalog,
     census::{Census, PortPool},
+    endings::Endings,
     leaving::Leaving,
     machines::Probed,
     network::Network,
@@ -112,6 +116,8 @@ pub struct Agent {
     /// Since when the tables name only the present backends to new flows; `None` until that is written.
     changed: Option<Instant>,
     addresses: Addresses,
+    /// Whose connections have been ended, and whose are to be.
+    endings: Endings,
     /// Pools of SNAT ports that are nearly used up.
     crowded: BTreeMap<PortPool, u64>,
     started_unix_s: u64,
@@ -209,15 +215,10 @@ impl Agent {
 
     fn try_apply(&mut self) -> Result<(), kernel::Error> {
         let attachments = self.attached.iter().map(|(index, attached)| (*index, attached.how)).collect();
-        let before = self.state.fail_open().clone();
-        let mut desired = self.state.desired(&self.network);
+        let before = self.state.standings().clone();
+        let mut desired = self.state.desired(&self.network, Self::now());
         desired.our_addresses = self.addresses.want(desired.our_addresses);
-        for service in self.state.fail_open().difference(&before) {
-            log::warn!("{service}: no backend is healthy; the last good ones keep the traffic");
-        }
-        for service in before.difference(self.state.fail_open()) {
-            log::info!("{service}: a backend is healthy again");
-        }
+        members::tell(&before, self.state.standings());
         let links = self.network.link_entries(&attachments);
         let settings = settings::settings(self.state.config(), self.key, settings::switches(&links));
         // First the names: an id that flows hold must not be one that the next agent does not know.
@@ -227,6 +228,7 @@ impl Agent {
         self.changed.get_or_insert(now);
         self.addresses.written(now);
         let _ended = self.collector.send(collector::Message::Settings(Box::new(settings)));
+        self.end_what_is_due(now);
         Ok(())
     }
 

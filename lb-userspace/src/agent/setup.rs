@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 
 use super::{
     Agent, Options, addresses::Addresses, apply::Applier, attaching, catalog::Catalog, clock, collector,
-    drop_log, former::Former, host, network::Network, settings, state::State, tidings::Tidings,
-    verdicts::Verdicts,
+    drop_log, endings::Endings, former::Former, host, network::Network, settings, state::State,
+    tidings::Tidings, verdicts::Verdicts,
 };
 use crate::{
     config::{ClusterKey, Config, Family},
@@ -77,6 +77,7 @@ pub async fn start(
         idle_waits: Vec::new(),
         changed: None,
         addresses,
+        endings: Endings::default(),
         crowded: BTreeMap::new(),
         started_unix_s: clock::unix_s(),
         started_ns: clock::monotonic_ns(),

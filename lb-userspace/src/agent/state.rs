@@ -1,6 +1,8 @@
 //! What the agent knows and wants: the configuration on this host, the ids, the health. Pure: it is told of the network
 //! and of the time, and says what the tables are to hold.
 
+mod choosing;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -11,13 +13,13 @@ use lb_common::abi::{BackendId, Service as ServiceEntry, ServiceId};
 
 use super::{
     machines::{self, FormerHealth, Machines, Probed, Wanted},
+    members::{Standing, Standings},
     network::Network,
 };
 use crate::{
-    config::{AdminState, Config, Family, HostFacts, Resolved, ServiceFrontend},
+    config::{AdminState, Config, Family, HostFacts, Resolved, ServiceFrontend, WhenDown},
     health::{Health, Machine, ProbeResult, Thresholds, Transition},
     tables::{
-        Member,
         desired::{self, BackendEntry, Choosing, Desired, Path, Socket},
         ids::{BackendIds, OutOfIds},
     },
@@ -35,9 +37,9 @@ pub struct State {
     /// The number of each service in the choice tables, which stays while the service does.
     service_ids: BTreeMap<Socket, ServiceId>,
     /// The last members of each service that were healthy.
-    last_good: BTreeMap<Socket, Vec<Member>>,
-    /// Services of which no backend is healthy.
-    fail_open: BTreeSet<String>,
+    last_good: BTreeMap<Socket, Vec<BackendId>>,
+    /// The services that have no healthy backend.
+    standings: Standings,
 }
 
 /// Why a configuration cannot be taken.
@@ -69,7 +71,7 @@ impl State {
             machines: Machines::default(),
             service_ids: BTreeMap::new(),
             last_good: BTreeMap::new(),
-            fail_open: BTreeSet::new(),
+            standings: Standings::new(),
         };
         state.settle(former, now)?;
         Ok(state)
@@ -204,10 +206,14 @@ impl State {
         Some((frontend.name.clone(), Family::of(frontend.vip)))
     }
 
-    /// The numbers in the tables of a service's frontends of one family.
-    pub fn numbers_of(&self, service: &str, family: Family) -> BTreeSet<ServiceId> {
-        let is_of =
-            |frontend: &&ServiceFrontend| frontend.name == service && Family::of(frontend.vip) == family;
+    /// The numbers in the tables of a service's frontends of one family whose connections are reset when a backend is
+    /// down.
+    pub fn resetting(&self, service: &str, family: Family) -> BTreeSet<ServiceId> {
+        let is_of = |frontend: &&ServiceFrontend| {
+            frontend.name == service
+                && Family::of(frontend.vip) == family
+                && frontend.when_down == WhenDown::Reset
+        };
         let frontends = self.resolved.frontends.iter().filter(is_of);
         frontends.filter_map(|frontend| self.service_ids.get(&socket_of(frontend)).copied()).collect()
     }
@@ -228,30 +234,26 @@ impl State {
         self.machines.health(frontend, id)
     }
 
-    /// Whether a backend went down so lately that the others of its service may be about to follow it.
-    fn went_down_lately(&self, frontend: &ServiceFrontend, id: BackendId) -> bool {
-        let timing = self.config.probe;
-        let window = (timing.interval + timing.timeout) * u32::from(timing.fall) * 2;
-        self.machines
-            .all(frontend, id)
-            .any(|machine| machine.health() == Health::Down && machine.since().elapsed() < window)
+    /// How the services stand that have no healthy backend.
+    pub fn standings(&self) -> &Standings {
+        &self.standings
     }
 
-    /// Services of which no backend is healthy, and which use the last good ones.
-    pub fn fail_open(&self) -> &BTreeSet<String> {
-        &self.fail_open
+    /// The names of the services that stand so.
+    pub fn standing(&self, so: impl Fn(Standing) -> bool) -> Vec<String> {
+        self.standings.iter().filter(|(_, standing)| so(**standing)).map(|(name, _)| name.clone()).collect()
     }
 
-    /// What the tables are to hold. Remembers the members of each service that is healthy.
-    pub fn desired(&mut self, network: &Network) -> Desired {
+    /// What the tables are to hold now. Remembers the members of each service that is healthy.
+    pub fn desired(&mut self, network: &Network, now: Instant) -> Desired {
         let mut desired = Desired::default();
         let subnets = network.subnets();
         self.add_backends(&mut desired, network, &subnets);
         desired.our_addresses.extend(&self.resolved.vips);
         let frontends = std::mem::take(&mut self.resolved.frontends);
-        self.fail_open.clear();
+        self.standings.clear();
         for frontend in &frontends {
-            self.add_frontend(&mut desired, frontend);
+            self.add_frontend(&mut desired, frontend, now);
         }
         self.resolved.frontends = frontends;
         desired
@@ -285,7 +287,7 @@ impl State {
         Some(Path { link, mac, snat_address, snat_is_vip })
     }
 
-    fn add_frontend(&mut self, desired: &mut Desired, frontend: &ServiceFrontend) {
+    fn add_frontend(&mut self, desired: &mut Desired, frontend: &ServiceFrontend, now: Instant) {
         let socket = socket_of(frontend);
         let id = self.service_ids.get(&socket).copied().unwrap_or(0);
         let vip = self.resolved.vips.iter().position(|vip| *vip == frontend.vip).unwrap_or(0) as u8;
@@ -302,40 +304,8 @@ impl State {
                 desired.endpoints.entry((*address, frontend.backend_port)).or_insert(gone.id);
             }
         }
-        let members = self.members(frontend, socket);
+        let members = self.members(frontend, socket, now);
         desired.choices.insert(id, Choosing { policy: frontend.policy, members });
-    }
-
-    /// Who takes new connections: the healthy ones, else those that were healthy last, else all that may.
-    fn members(&mut self, frontend: &ServiceFrontend, socket: Socket) -> Vec<Member> {
-        let family = Family::of(frontend.vip);
-        let member = |backend: &usize| {
-            let config = &self.config.backends[*backend];
-            let enabled = config.state == AdminState::Enabled;
-            let address = config.address(family).filter(|_| enabled)?;
-            Some(Member { id: self.id_of(*backend), address, weight: config.weight })
-        };
-        let enabled: Vec<Member> = frontend.backends.iter().filter_map(member).collect();
-        let healthy: Vec<Member> = enabled
-            .iter()
-            .filter(|member| self.health(frontend, member.id).takes_new_flows())
-            .copied()
-            .collect();
-        if !healthy.is_empty() {
-            // Those that have just gone down may be the first of all: the balancer's own uplink, say.
-            let lately =
-                |member: &&Member| enabled.contains(member) && self.went_down_lately(frontend, member.id);
-            let lost = self.last_good.get(&socket).into_iter().flatten().filter(lately);
-            let good = healthy.iter().chain(lost).copied().collect();
-            self.last_good.insert(socket, good);
-            return healthy;
-        }
-        if !enabled.is_empty() {
-            self.fail_open.insert(frontend.name.clone());
-        }
-        let last_good = self.last_good.get(&socket).cloned().unwrap_or_default();
-        let still: Vec<Member> = last_good.into_iter().filter(|member| enabled.contains(member)).collect();
-        if still.is_empty() { enabled } else { still }
     }
 }
 

@@ -82,6 +82,10 @@ impl Offline {
         let census = Census::of(&FlowTables::open(&self.directory)?)?;
         status.flow_table.used = census.flow_table_used;
         status.half_open_table.used = census.half_open_used;
+        // The tables stay on the step that they were on, and only the agent knew which.
+        for backend in status.services.iter_mut().flat_map(|service| &mut service.backends) {
+            backend.slow_start_percent = None;
+        }
         for backend in &mut status.backends {
             let ids = self.assignments().filter(|assignment| assignment.name == backend.name);
             backend.flows = ids.filter_map(|assignment| census.flows.get(&assignment.id)).sum();

@@ -1,6 +1,7 @@
 //! From the raw configuration and the flags to typed values: each value is right in itself afterwards, and
 //! what only several together can tell is left to [`super::rules`].
 
+mod conduct;
 mod credential;
 mod probe;
 mod reader;
@@ -17,6 +18,7 @@ use super::limits::{
 use super::overrides::{BackendSpec, Overrides};
 use super::place::{Located, Place, Source};
 use super::raw::{RawBackend, RawConfig, RawLimits, RawService, RawTimeouts};
+use super::service::{ServiceDefaults, default_slow_start};
 use super::words::{AdminState, Mode, Policy};
 use super::{Backend, Config, PortRange, Service, TableSizes, Timeouts};
 use probe::ProbeFiles;
@@ -44,6 +46,7 @@ pub(crate) fn build(
         Some(ports) => reader.ports(ports)?,
         None => Located::new(PortRange::default(), Place::Nowhere),
     };
+    let defaults = reader.service_defaults(mode, (raw.slow_start, raw.fail_open, raw.when_down))?;
     let (probe, files) = reader.probes(raw.probe)?;
     let services = match raw.services {
         Some(services) => {
@@ -52,7 +55,7 @@ pub(crate) fn build(
             let services: Vec<_> = services
                 .into_inner()
                 .into_iter()
-                .map(|service| reader.service(service, mode, &files))
+                .map(|service| reader.service(service, defaults, &files))
                 .collect::<Result<_, _>>()?;
             if services.is_empty() {
                 return Err(Problem::Empty("services").at(&place));
@@ -62,7 +65,7 @@ pub(crate) fn build(
         None => files
             .given_to(Service::defaults_for_k0s())
             .into_iter()
-            .map(|service| Located::new(Service { mode, ..service }, Place::Nowhere))
+            .map(|service| Located::new(service.with_defaults(defaults), Place::Nowhere))
             .collect(),
     };
     Ok(Config {
@@ -74,6 +77,10 @@ pub(crate) fn build(
         snat_addresses: reader.addresses("snat_addresses", raw.snat_addresses)?.unwrap_or_default(),
         snat_ports,
         cluster_key_file: reader.absolute_path("cluster_key_file", raw.cluster_key_file)?,
+        slow_start: defaults.slow_start,
+        drain_timeout: reader.drain_timeout(raw.drain_timeout)?,
+        fail_open: defaults.fail_open,
+        when_down: defaults.when_down,
         probe,
         limits: reader.table_sizes(raw.limits)?,
         timeouts: reader.timeouts(raw.timeouts)?,
@@ -237,7 +244,7 @@ impl Reader<'_> {
     fn service(
         &self,
         raw: Spanned<RawService>,
-        mode: Mode,
+        defaults: ServiceDefaults,
         files: &ProbeFiles,
     ) -> Result<Located<Service>, ConfigError> {
         let header = self.place(&raw);
@@ -257,14 +264,19 @@ impl Reader<'_> {
             }
             None => None,
         };
+        let policy = self.word("policy", raw.policy)?.unwrap_or(Policy::Maglev);
+        let slow_start = default_slow_start(policy, defaults.slow_start);
         let service = Service {
             name: name(&written, &written.place)?,
             backend_port: backend_port.map_or(port.value, |port| port.value),
             port,
-            mode: self.mode(raw.mode, mode)?,
-            policy: self.word("policy", raw.policy)?.unwrap_or(Policy::Maglev),
+            mode: self.mode(raw.mode, defaults.mode)?,
+            policy,
             probe,
             follow: raw.follow.map(|followed| self.located(followed)),
+            slow_start: self.slow_start(raw.slow_start, slow_start)?,
+            fail_open: raw.fail_open.unwrap_or(defaults.fail_open),
+            when_down: self.word("when_down", raw.when_down)?.unwrap_or(defaults.when_down),
             vips: self.some_addresses("vips", raw.vips)?,
             backends,
         };

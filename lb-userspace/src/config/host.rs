@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::error::{ConfigError, Problem};
 use super::limits::{MAX_SERVICES, MAX_VIPS};
@@ -10,7 +11,7 @@ use super::place::{Located, Place};
 use super::probe::Probe;
 use super::rules;
 use super::warnings::{Warning, warnings};
-use super::words::{Family, Mode, Policy};
+use super::words::{Family, Mode, Policy, WhenDown};
 use super::{Config, Service};
 
 /// What the host is asked: its interfaces.
@@ -92,6 +93,12 @@ pub struct ServiceFrontend {
     pub mode: Mode,
     /// How a backend is chosen.
     pub policy: Policy,
+    /// How long a backend that comes back takes to get its full share again; zero is at once.
+    pub slow_start: Duration,
+    /// Whether its last good backends stay in use when all are down.
+    pub fail_open: bool,
+    /// What becomes of a backend's connections when it goes down.
+    pub when_down: WhenDown,
     /// How the health of its backends is learnt.
     pub probe: Probe,
     /// The service whose health a backend's health here takes over, alone or beside that of the probe.
@@ -214,6 +221,9 @@ fn expand(config: &Config, defaults: &[Located<IpAddr>]) -> Result<Vec<ServiceFr
                 backend_port: service.backend_port,
                 mode: service.mode,
                 policy: service.policy,
+                slow_start: service.slow_start,
+                fail_open: service.fail_open,
+                when_down: service.when_down,
                 probe: service.probe.value.clone(),
                 followed: service.followed().map(str::to_owned),
                 backends,

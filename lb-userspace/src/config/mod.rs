@@ -21,6 +21,7 @@ pub mod reference;
 pub mod render;
 mod rules;
 pub mod secret;
+mod service;
 mod suggest;
 pub mod warnings;
 pub mod words;
@@ -42,11 +43,9 @@ pub use place::{Located, Place};
 pub use ports::PortRange;
 pub use probe::Probe;
 pub use secret::ClusterKey;
+pub use service::Service;
 pub use warnings::Warning;
-pub use words::{AdminState, Family, Mode, Policy, XdpMode};
-
-use probe::{HttpsProbe, TlsProbe};
-use words::StatusClass;
+pub use words::{AdminState, Family, Mode, Policy, WhenDown, XdpMode};
 
 use limits::{DEFAULT_FLOW_TABLE, DEFAULT_HALF_OPEN_TABLE};
 
@@ -72,6 +71,15 @@ pub struct Config {
     pub snat_ports: Located<PortRange>,
     /// The file with the key that balancers of one cluster share, an absolute path.
     pub cluster_key_file: Option<PathBuf>,
+    /// How long a backend that comes back takes to get its full share again; zero is at once. For `maglev` services that
+    /// do not say.
+    pub slow_start: Duration,
+    /// How long the connections of a draining backend may go on; `None` is until they end.
+    pub drain_timeout: Option<Duration>,
+    /// Whether services that do not say keep their last good backends when all are down.
+    pub fail_open: bool,
+    /// What becomes of a backend's connections when it goes down, for services that do not say.
+    pub when_down: WhenDown,
     /// How backends are probed.
     pub probe: ProbeTiming,
     /// The sizes of the tables.
@@ -172,103 +180,6 @@ impl Backend {
     /// Its address of one family.
     pub fn address(&self, family: Family) -> Option<IpAddr> {
         self.addresses.iter().map(|address| address.value).find(|address| Family::of(*address) == family)
-    }
-}
-
-/// A port that is balanced, on one VIP or several.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Service {
-    /// What the operator calls it.
-    pub name: String,
-    /// The port on the VIP.
-    pub port: Located<u16>,
-    /// The port on the backends.
-    pub backend_port: u16,
-    /// How its packets reach the backends.
-    pub mode: Mode,
-    /// How a backend is chosen.
-    pub policy: Policy,
-    /// How the health of its backends is learnt.
-    pub probe: Located<Probe>,
-    /// The service whose health a backend's health here takes over as well: it can take a backend out, not put it in.
-    pub follow: Option<Located<String>>,
-    /// Its own VIPs; `None` is those of the configuration.
-    pub vips: Option<Vec<Located<IpAddr>>>,
-    /// The names of its own backends; `None` is all.
-    pub backends: Option<Vec<Located<String>>>,
-}
-
-impl Service {
-    /// A service on `port`, with the defaults for the rest.
-    pub fn new(name: &str, port: u16, policy: Policy, probe: Probe) -> Self {
-        Self {
-            name: name.to_owned(),
-            port: Located::new(port, Place::Nowhere),
-            backend_port: port,
-            mode: Mode::Nat,
-            policy,
-            probe: Located::new(probe, Place::Nowhere),
-            follow: None,
-            vips: None,
-            backends: None,
-        }
-    }
-
-    /// The default service of the Kubernetes API.
-    pub const KUBERNETES_API: &'static str = "kubernetes-api";
-
-    /// The four ports of a k0s control plane, the services of a configuration that names none.
-    ///
-    /// - The API server is asked for `/readyz`. k0s admits no anonymous questions, so a 401 is the usual answer to a
-    ///   probe without a credential: it answers, and keeps its connections.
-    /// - Konnectivity agents redial until they hold a connection to every server, so theirs spread: N dials for N
-    ///   controllers. Their port speaks gRPC only. A handshake for h2 and a close leave no trace in its log. Without the
-    ///   API server beside it such a port is of no use, so it follows.
-    /// - Konnectivity's admin port is bound to loopback since 2022 and refuses, so it only follows.
-    /// - The join API is up whatever status it answers with, and gets no credential: it logs every wrong one.
-    pub fn defaults_for_k0s() -> Vec<Self> {
-        let follow = || Some(Located::new(Self::KUBERNETES_API.to_owned(), Place::Nowhere));
-        let h2 = TlsProbe { alpn: vec!["h2".to_owned()], ..TlsProbe::default() };
-        let any_status = HttpsProbe {
-            path: "/".to_owned(),
-            expected_status: StatusClass::ALL.to_vec(),
-            ..HttpsProbe::default()
-        };
-        let konnectivity_agent = Self::new("konnectivity-agent", 8132, Policy::Spread, Probe::Tls(h2));
-        vec![
-            Self::new(Self::KUBERNETES_API, 6443, Policy::Maglev, Probe::Https(HttpsProbe::default())),
-            Self { follow: follow(), ..konnectivity_agent },
-            Self::new(
-                "konnectivity-server",
-                8133,
-                Policy::Maglev,
-                Probe::Follow(Self::KUBERNETES_API.to_owned()),
-            ),
-            Self::new("controller-join", 9443, Policy::Maglev, Probe::Https(any_status)),
-        ]
-    }
-
-    /// The service whose health is taken over, alone or beside that of a probe of its own.
-    pub fn followed(&self) -> Option<&str> {
-        match &self.probe.value {
-            Probe::Follow(service) => Some(service),
-            Probe::Tcp | Probe::Tls(_) | Probe::Https(_) => {
-                self.follow.as_ref().map(|service| &*service.value)
-            }
-        }
-    }
-
-    /// The service whose probe tells most of this one's backends: itself, unless it only follows.
-    pub fn probed_as(&self) -> &str {
-        match &self.probe.value {
-            Probe::Follow(service) => service,
-            Probe::Tcp | Probe::Tls(_) | Probe::Https(_) => &self.name,
-        }
-    }
-
-    /// Whether the configuration lets this backend serve it.
-    pub fn takes(&self, backend: &str) -> bool {
-        self.backends.as_ref().is_none_or(|names| names.iter().any(|name| name.value == backend))
     }
 }
 

@@ -16,6 +16,10 @@ pub(crate) struct RawConfig {
     pub(crate) snat_addresses: Option<Spanned<Vec<Spanned<String>>>>,
     pub(crate) snat_ports: Option<Spanned<RawPorts>>,
     pub(crate) cluster_key_file: Option<Spanned<String>>,
+    pub(crate) slow_start: Option<Spanned<String>>,
+    pub(crate) drain_timeout: Option<Spanned<String>>,
+    pub(crate) fail_open: Option<bool>,
+    pub(crate) when_down: Option<Spanned<String>>,
     #[serde(default)]
     pub(crate) probe: RawProbe,
     #[serde(default)]
@@ -81,6 +85,9 @@ pub(crate) struct RawService {
     pub(crate) backend_port: Option<Spanned<i64>>,
     pub(crate) mode: Option<Spanned<String>>,
     pub(crate) policy: Option<Spanned<String>>,
+    pub(crate) slow_start: Option<Spanned<String>>,
+    pub(crate) fail_open: Option<bool>,
+    pub(crate) when_down: Option<Spanned<String>>,
     pub(crate) probe: Option<Spanned<String>>,
     pub(crate) follow: Option<Spanned<String>>,
     pub(crate) probe_path: Option<Spanned<String>>,

@@ -3,6 +3,7 @@
 //! `docs/xdplb.toml` and `docs/configuration.md` are what [`sample`] and [`markdown`] give; a test holds them
 //! together, and `XDPLB_BLESS=1 cargo test -p lb-userspace` writes them anew.
 
+mod conduct;
 mod probe;
 mod text;
 
@@ -112,10 +113,10 @@ use Section::{Backends, Limits, Services, Timeouts, Top};
 
 /// Every key.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(probe::KEYS)
+    KEYS.iter().chain(conduct::KEYS).chain(probe::KEYS)
 }
 
-/// Every key but those about probes.
+/// Every key but those about the conduct of backends and about probes.
 static KEYS: &[Key] = &[
     key(
         Top,

@@ -29,6 +29,13 @@ pub fn render(config: &Config) -> String {
         Some(path) => out.string("cluster_key_file", path.display()),
         None => out.comment("cluster_key_file: none, a key of this run's own"),
     }
+    out.duration("slow_start", config.slow_start);
+    match config.drain_timeout {
+        Some(timeout) => out.duration("drain_timeout", timeout),
+        None => out.comment("drain_timeout: none, the connections of a draining backend end by themselves"),
+    }
+    out.bare("fail_open", config.fail_open);
+    out.string("when_down", config.when_down);
 
     out.header("[probe]");
     out.duration("interval", config.probe.interval);
@@ -126,6 +133,9 @@ impl Toml {
         if let Some(followed) = &service.follow {
             self.string("follow", &followed.value);
         }
+        self.duration("slow_start", service.slow_start);
+        self.bare("fail_open", service.fail_open);
+        self.string("when_down", service.when_down);
         if let Some(vips) = &service.vips {
             self.list("vips", all(vips).into_iter());
         }

@@ -116,6 +116,16 @@ words! {
 }
 
 words! {
+    /// What becomes of a backend's connections when it goes down.
+    WhenDown, "way to treat connections", {
+        /// They are reset, so that clients dial again at once.
+        Reset = "reset",
+        /// They stay, until they end by themselves.
+        Keep = "keep",
+    }
+}
+
+words! {
     /// How an https probe asks.
     ProbeMethod, "method", {
         /// With the body, which is not looked at.

@@ -121,6 +121,8 @@ pub struct Machine {
     first_failure: Option<Instant>,
     /// It was down and has not been up since.
     recovering: bool,
+    /// When it was up again after it was down; `None` while it is down, and where it never was.
+    returned: Option<Instant>,
 }
 
 impl Machine {
@@ -135,6 +137,7 @@ impl Machine {
             failures: 0,
             first_failure: None,
             recovering: false,
+            returned: None,
         }
     }
 
@@ -162,6 +165,11 @@ impl Machine {
     /// Failures in a row up to now, and when the first of them was known.
     pub fn failing(&self) -> Option<(u32, Instant)> {
         self.first_failure.map(|first| (self.failures, first))
+    }
+
+    /// When it came back, if it was down before: its caches may be as cold as those of a new one.
+    pub fn returned(&self) -> Option<Instant> {
+        self.returned
     }
 
     /// Takes other thresholds from the next result on; the counts stay.
@@ -232,8 +240,12 @@ impl Machine {
         let from = std::mem::replace(&mut self.health, next);
         self.since = result.at;
         match next {
-            Health::Down => self.recovering = true,
-            Health::Up | Health::Opaque => self.recovering = false,
+            Health::Down => (self.recovering, self.returned) = (true, None),
+            Health::Up | Health::Opaque => {
+                if std::mem::take(&mut self.recovering) {
+                    self.returned = Some(result.at);
+                }
+            }
             Health::NotReady | Health::Unverified => {}
         }
         let first_failure = if next == Health::Down { self.first_failure } else { None };

@@ -257,3 +257,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn only_who_was_down_has_come_back() {
+    let began = Instant::now();
+    // What the probes say, and after how many of them it came back.
+    let stories: &[(&str, &[Outcome], Option<usize>)] = &[
+        ("never down", &[UP, NOT_READY, UP, OPAQUE], None),
+        ("down", &[UP, REFUSED, REFUSED, REFUSED], None),
+        ("down, and not up often enough", &[REFUSED, UP], None),
+        ("back", &[REFUSED, UP, UP, UP, OPAQUE], Some(3)),
+        ("back by way of not ready", &[REFUSED, NOT_READY, UP, UP], Some(4)),
+        ("not ready later does not matter", &[REFUSED, UP, UP, NOT_READY, UP], Some(3)),
+        ("down again", &[REFUSED, UP, UP, REFUSED, REFUSED, REFUSED], None),
+        ("back again", &[REFUSED, UP, UP, REFUSED, REFUSED, REFUSED, OPAQUE, UP], Some(8)),
+    ];
+    let second = |number: usize| began + Duration::from_secs(number as u64);
+    for (story, outcomes, expected) in stories {
+        let mut machine = Machine::new(Thresholds { rise: 2, fall: 3 }, began);
+        for (number, outcome) in (1..).zip(*outcomes) {
+            machine.apply(result(*outcome, second(number)));
+        }
+        assert_eq!(machine.returned(), expected.map(second), "{story}");
+    }
+}

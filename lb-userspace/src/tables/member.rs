@@ -14,8 +14,9 @@ pub struct Member {
     pub id: BackendId,
     /// Its address in the service's family: what it is called on every balancer.
     pub address: IpAddr,
-    /// Its share of new connections, relative to the others'; one of weight 0 is no member.
-    pub weight: u8,
+    /// Its share of new connections, relative to the others'; one of weight 0 is no member. While one of them ramps up
+    /// those of all are multiples of what the configuration has.
+    pub weight: u16,
 }
 
 /// The members in the order of every balancer, each once.
@@ -31,7 +32,7 @@ pub(super) fn in_order(members: &[Member]) -> Vec<Member> {
 mod tests {
     use super::*;
 
-    fn member(id: BackendId, last_byte: u8, weight: u8) -> Member {
+    fn member(id: BackendId, last_byte: u8, weight: u16) -> Member {
         Member { id, address: IpAddr::from([10, 0, 0, last_byte]), weight }
     }
 

@@ -8,6 +8,7 @@ pub mod desired;
 pub mod ids;
 pub mod maglev;
 mod member;
+pub mod ramp;
 mod turns;
 
 pub use member::Member;

@@ -20,7 +20,7 @@ pub(super) struct Turns {
 
 impl Turns {
     /// The turns of backends with these weights, none of them 0.
-    pub(super) fn new(weights: impl Iterator<Item = u8>) -> Self {
+    pub(super) fn new(weights: impl Iterator<Item = u16>) -> Self {
         let turn = |(position, weight)| Reverse(Turn { halves: 1, weight: u64::from(weight), position });
         Self { next: weights.enumerate().map(turn).collect() }
     }
@@ -37,7 +37,7 @@ impl Iterator for Turns {
 }
 
 /// After how many turns the sequence repeats.
-pub(super) fn period(weights: impl Iterator<Item = u8> + Clone) -> usize {
+pub(super) fn period(weights: impl Iterator<Item = u16> + Clone) -> usize {
     let divisor = weights.clone().map(usize::from).fold(0, greatest_common_divisor);
     weights.map(usize::from).sum::<usize>().checked_div(divisor).unwrap_or(0)
 }
@@ -82,13 +82,13 @@ mod tests {
 
     use super::*;
 
-    fn first(count: usize, weights: &[u8]) -> Vec<usize> {
+    fn first(count: usize, weights: &[u16]) -> Vec<usize> {
         Turns::new(weights.iter().copied()).take(count).collect()
     }
 
     #[test]
     fn turns_are_interleaved() {
-        let cases: [(&[u8], &[usize]); 6] = [
+        let cases: [(&[u16], &[usize]); 6] = [
             (&[], &[]),
             (&[7], &[0]),
             (&[1, 1, 1], &[0, 1, 2]),
@@ -105,7 +105,7 @@ mod tests {
     proptest! {
         #[test]
         fn shares_are_proportional_after_any_number_of_turns(
-            weights in prop::collection::vec(1..=u8::MAX, 1..50),
+            weights in prop::collection::vec(1..=2550_u16, 1..50),
             turns in 0..5_000_usize,
         ) {
             let turns_taken = first(turns, &weights);
@@ -120,7 +120,7 @@ mod tests {
         }
 
         #[test]
-        fn a_period_gives_each_its_weight_exactly(weights in prop::collection::vec(1..=u8::MAX, 1..50)) {
+        fn a_period_gives_each_its_weight_exactly(weights in prop::collection::vec(1..=2550_u16, 1..50)) {
             let period = period(weights.iter().copied());
             let turns_taken = first(period, &weights);
             let total: usize = weights.iter().copied().map(usize::from).sum();
@@ -131,7 +131,7 @@ mod tests {
         }
 
         #[test]
-        fn the_others_keep_their_order_when_one_leaves(weights in prop::collection::vec(1..=u8::MAX, 2..20)) {
+        fn the_others_keep_their_order_when_one_leaves(weights in prop::collection::vec(1..=2550_u16, 2..20)) {
             let leaver = weights.len() - 1;
             let with: Vec<usize> = first(1_000, &weights).into_iter().filter(|turn| *turn != leaver).collect();
             let without = first(with.len(), &weights[..leaver]);

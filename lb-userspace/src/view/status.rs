@@ -104,7 +104,13 @@ fn about(service: &Service) -> Vec<Cell> {
 }
 
 fn health(backend: &ServiceBackend) -> Cell {
-    Cell::painted(&backend.health, health_paint(backend.health))
+    match backend.slow_start_percent {
+        Some(percent) => {
+            let words = format!("{}, ramping up: {percent} %", backend.health);
+            Cell::painted(&words, Paint::Caution)
+        }
+        None => Cell::painted(&backend.health, health_paint(backend.health)),
+    }
 }
 
 /// Every pair that takes no new connections, for how long, and what its last probe saw.

@@ -34,6 +34,18 @@ packets     51234 forwarded, 17 dropped, 90321 not ours
 }
 
 #[test]
+fn a_backend_that_ramps_up_says_how_far_it_is() {
+    let mut sample = samples::status();
+    sample.services.truncate(1);
+    (sample.services[0].backends[1].health, sample.services[0].backends[1].slow_start_percent) =
+        (Health::Up, Some(30));
+    let page = status(&sample, &style());
+    let row = "kubernetes-api  192.0.2.10:6443  nat   maglev  up            up, ramping up: 30 %\n";
+    assert!(page.contains(row), "beside its health: {page}");
+    assert!(page.starts_with("ok: 2 of 2 backends in use"), "which is no trouble: {page}");
+}
+
+#[test]
 fn no_agent_and_two_families() {
     let mut sample = samples::status();
     sample.agent.running = false;

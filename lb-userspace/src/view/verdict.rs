@@ -27,6 +27,13 @@ pub(super) fn verdict(status: &Status) -> Verdict {
         let reasons = "this balancer does not serve yet; the agent's log says what it waits for";
         return verdict("not ready", Paint::Bad, reasons.to_owned());
     }
+    if !status.refusing.is_empty() {
+        let reasons = format!(
+            "no backend of {} passes its probe; new connections are refused until one does",
+            status.refusing.join(", ")
+        );
+        return verdict("refusing", Paint::Bad, reasons);
+    }
     if !status.fail_open.is_empty() {
         let reasons = format!(
             "no backend of {} passes its probe; the last healthy ones keep the traffic",
@@ -132,6 +139,11 @@ mod tests {
         assert!(words(&status).starts_with("unattended: packets are forwarded"), "nobody watches");
         status.fail_open = vec!["kubernetes-api".into()];
         assert!(words(&status).starts_with("fail open: no backend of kubernetes-api"), "served on trust");
+        status.refusing = vec!["controller-join".into()];
+        assert!(
+            words(&status).starts_with("refusing: no backend of controller-join"),
+            "nothing is served there"
+        );
         status.ready = false;
         status.agent.running = true;
         assert!(words(&status).starts_with("not ready:"), "nothing is served");

@@ -40,7 +40,7 @@ fn shape() {
         (top("vip = [\"192.0.2.10\"]"), r#"xdplb.toml:2:1: unknown key "vip"; did you mean "vips"?"#),
         (
             top("colour = \"red\""),
-            r#"xdplb.toml:2:1: unknown key "colour"; remove it, the keys here are interfaces, vips, mode, xdp_mode, log_drops, snat_addresses, snat_ports, cluster_key_file, probe, limits, timeouts, backends, services"#,
+            r#"xdplb.toml:2:1: unknown key "colour"; remove it, the keys here are interfaces, vips, mode, xdp_mode, log_drops, snat_addresses, snat_ports, cluster_key_file, slow_start, drain_timeout, fail_open, when_down, probe, limits, timeouts, backends, services"#,
         ),
         (
             below("wieght = 3"),

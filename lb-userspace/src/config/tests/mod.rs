@@ -2,6 +2,7 @@
 
 mod bad_combinations;
 mod bad_input;
+mod conduct;
 mod defaults;
 mod documentation;
 mod edits;

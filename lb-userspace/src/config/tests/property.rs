@@ -20,6 +20,10 @@ fn written() -> impl Strategy<Value = String> {
         "snat_addresses",
         "snat_ports",
         "cluster_key_file",
+        "slow_start",
+        "drain_timeout",
+        "fail_open",
+        "when_down",
         "probe",
         "limits",
         "timeouts",
@@ -59,6 +63,7 @@ fn written() -> impl Strategy<Value = String> {
         "[]",
         "[10000, 29999]",
         "true",
+        "\"keep\"",
         "1.5",
         "\"tcp\"",
         "\"follow:a\"",
@@ -102,6 +107,10 @@ fn config() -> impl Strategy<Value = Config> {
             }
             line(&mut text, format_args!("probe.fall = {fall}\nprobe.interval = \"{fall}500ms\""));
             line(&mut text, format_args!("limits.flow_table = {flows}"));
+            if with_vips != with_snat {
+                line(&mut text, format_args!("slow_start = \"{fall}s\"\ndrain_timeout = \"{fall}h\""));
+                line(&mut text, "fail_open = false\nwhen_down = \"keep\"");
+            }
             for (number, (both, weight, state)) in (1..).zip(backends) {
                 let state = [AdminState::Enabled, AdminState::Draining, AdminState::Disabled][state];
                 line(&mut text, format_args!("[[backends]]\nname = \"b{number}\"\nweight = {weight}"));
@@ -119,6 +128,7 @@ fn config() -> impl Strategy<Value = Config> {
                 line(&mut text, "backends = [\"b1\"]");
                 if number > 1 {
                     line(&mut text, "probe = \"follow:s1\"\nvips = [\"192.0.2.12\"]");
+                    line(&mut text, "policy = \"spread\"\nslow_start = \"1s\"\nfail_open = true");
                 }
             }
             right(&text)

@@ -22,7 +22,13 @@ fn probed(name: &str, health: Health, since: u64, outcome: &str) -> ServiceBacke
         certificate_ends: seen.then(|| moment(31_536_000)),
         credential: Some(if seen { "accepted" } else { "unanswered" }.into()),
     };
-    ServiceBackend { name: name.into(), health, since: Some(moment(since)), last_probe: Some(last_probe) }
+    ServiceBackend {
+        name: name.into(),
+        health,
+        slow_start_percent: None,
+        since: Some(moment(since)),
+        last_probe: Some(last_probe),
+    }
 }
 
 pub(crate) fn backends() -> Vec<Backend> {
@@ -60,6 +66,7 @@ pub(crate) fn status() -> Status {
         ],
         backends: backends(),
         fail_open: Vec::new(),
+        refusing: Vec::new(),
         flow_table: TableUse { used: 412, capacity: 262_144 },
         half_open_table: TableUse { used: 2, capacity: 32_768 },
         totals: Totals { forwarded_packets: 51_234, dropped_packets: 17, passed_packets: 90_321 },

@@ -23,6 +23,9 @@ pub struct Status {
     pub backends: Vec<Backend>,
     /// Names of services none of whose backends passes its probe: the last healthy set keeps their traffic.
     pub fail_open: Vec<String>,
+    /// Names of services all of whose backends are down and whose new connections are refused (`fail_open = false`).
+    #[serde(default)]
+    pub refusing: Vec<String>,
     /// The table of established flows.
     pub flow_table: TableUse,
     /// The table of flows whose handshake is not complete; it overwrites its oldest entries and is never full.
@@ -85,6 +88,9 @@ pub struct ServiceBackend {
     pub name: String,
     /// What its probes say.
     pub health: Health,
+    /// The percentage of its full share that it has, while it ramps up after it was down; null when it does not.
+    #[serde(default)]
+    pub slow_start_percent: Option<u32>,
     /// Since when they say so; null when unknown.
     #[serde(default)]
     pub since: Option<Timestamp>,

@@ -12,7 +12,7 @@ const KEY: [u64; 2] = [1, 2];
 const POLICIES: [Policy; 2] = [Policy::Maglev, Policy::Spread];
 
 /// The higher the id the lower the address, so that an order by id would be found out.
-fn member(id: BackendId, weight: u8) -> Member {
+fn member(id: BackendId, weight: u16) -> Member {
     let [high, low] = (u16::MAX - id).to_be_bytes();
     Member { id, address: IpAddr::from([10, 0, high, low]), weight }
 }
@@ -89,7 +89,7 @@ proptest! {
 
     #[test]
     fn two_balancers_choose_the_same(
-        weights in prop::collection::vec(0..=u8::MAX, 0..40),
+        weights in prop::collection::vec(0..=255_u16, 0..40),
         spread in any::<bool>(),
         key in any::<[u64; 2]>(),
     ) {

@@ -17,7 +17,7 @@ fn table(members: &[Member], key: [u64; 2]) -> Table {
     slots
 }
 
-fn member(id: BackendId, weight: u8) -> Member {
+fn member(id: BackendId, weight: u16) -> Member {
     let [high, low] = id.to_be_bytes();
     Member { id, address: IpAddr::from([10, 0, high, low]), weight }
 }
@@ -59,7 +59,7 @@ fn few_connections_move_when_another_backend_leaves() {
     // median was 0.015 % of the table for three, 0.08 % for five, 0.56 % for 100. Of 12,000 drawings with three to five,
     // 18 moved more than 1 % and two more than 5 % (16 % the worst): there two backends had the same skip, so that one
     // walks in the other's steps. Keys drawn anew in each run would find such a one some day, so these are fixed.
-    let cases: [(&[u8], usize); 5] = [
+    let cases: [(&[u16], usize); 5] = [
         (&[1; 3], 490),
         (&[1; 5], 1_900),
         (&[1; 100], 6_900),
@@ -116,7 +116,7 @@ fn the_table_of_a_release_is_the_table_of_the_next() {
 }
 
 fn any_members() -> impl Strategy<Value = Vec<Member>> {
-    prop::collection::vec(1..=u8::MAX, 1..=100)
+    prop::collection::vec(1..=255_u16, 1..=100)
         .prop_map(|weights| (1..).zip(weights).map(|(id, weight)| member(id, weight)).collect())
 }
 
