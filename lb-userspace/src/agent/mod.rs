@@ -14,17 +14,21 @@ pub mod clock;
 pub mod collector;
 pub mod drop_log;
 pub mod edits;
+pub mod events;
 pub mod flows;
 pub mod former;
 pub mod host;
 pub mod leaving;
 pub mod machines;
 pub mod network;
+pub mod news;
 pub mod probes;
 pub mod resets;
 pub mod settings;
 pub mod setup;
+pub mod shown;
 pub mod state;
+pub mod telling;
 pub mod tidings;
 pub mod warnings;
 
@@ -48,6 +52,7 @@ use self::{
     attaching::Attached,
     catalog::Catalog,
     census::{Census, PortPool},
+    events::EventLog,
     leaving::Leaving,
     machines::Probed,
     network::Network,
@@ -119,6 +124,8 @@ pub struct Agent {
     /// Programs of this host that listen on the VIPs' ports.
     listeners: Vec<String>,
     catalog: Catalog,
+    /// What has changed, when and why.
+    events: EventLog,
 }
 
 /// What wakes the agent.
@@ -157,6 +164,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let _no_supervisor = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     agent.serve(events).await;
     let result = agent.leave().await;
+    agent.events.close();
     drop(stop);
     let _ended = serving.await;
     result
@@ -176,13 +184,7 @@ impl Agent {
                 }
                 _ = tick.tick() => self.tick().await,
                 Ok(()) = self.census.changed() => self.counted(),
-                _ = events.hangup.recv() => match self.reload().await {
-                    Ok(done) => {
-                        log::info!("{}", done.message);
-                        done.notes.iter().for_each(|note| log::warn!("{note}"));
-                    }
-                    Err(error) => log::error!("the configuration stays as it was: {error}"),
-                },
+                _ = events.hangup.recv() => self.hung_up().await,
                 _ = events.terminate.recv() => self.leaving = Some(Leaving::Stay),
                 _ = events.interrupt.recv() => self.leaving = Some(Leaving::Stay),
             }
@@ -201,12 +203,7 @@ impl Agent {
         let before = self.state.fail_open().clone();
         let mut desired = self.state.desired(&self.network);
         desired.our_addresses = self.addresses.want(desired.our_addresses);
-        for service in self.state.fail_open().difference(&before) {
-            log::warn!("{service}: no backend is healthy; the last good ones keep the traffic");
-        }
-        for service in before.difference(self.state.fail_open()) {
-            log::info!("{service}: a backend is healthy again");
-        }
+        self.tell_fail_open(&before);
         let links = self.network.link_entries(&attachments);
         let settings = settings::settings(self.state.config(), self.key, settings::switches(&links));
         // First the names: an id that flows hold must not be one that the next agent does not know.

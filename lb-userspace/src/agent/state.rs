@@ -10,7 +10,7 @@ use std::{
 use lb_common::abi::{BackendId, Service as ServiceEntry, ServiceId};
 
 use super::{
-    machines::{self, FormerHealth, Machines, Probed, Wanted},
+    machines::{self, FormerHealth, Machines, Probed, Silence, Wanted},
     network::Network,
 };
 use crate::{
@@ -198,6 +198,26 @@ impl State {
         self.machines.health(frontend, id)
     }
 
+    /// What to make of a backend that is down on a frontend; `None` where it is not.
+    pub fn silence(&self, frontend: &ServiceFrontend, id: BackendId) -> Option<Silence> {
+        self.machines.silence(frontend, id)
+    }
+
+    /// What to make of it when a probe fails.
+    pub fn silence_of(&self, probed: &Probed) -> Silence {
+        self.machines.silence_of(probed)
+    }
+
+    /// Whether a service has ever answered on any backend.
+    pub fn has_answered(&self, service: &str) -> bool {
+        self.machines.has_answered(service)
+    }
+
+    /// Whether it alarms nobody that a backend is down on a frontend.
+    fn is_quiet(&self, frontend: &ServiceFrontend, id: BackendId) -> bool {
+        matches!(self.silence(frontend, id), Some(Silence::Unused | Silence::Undecided))
+    }
+
     /// Whether a backend went down so lately that the others of its service may be about to follow it.
     fn went_down_lately(&self, frontend: &ServiceFrontend, id: BackendId) -> bool {
         let timing = self.config.probe;
@@ -300,7 +320,7 @@ impl State {
             self.last_good.insert(socket, good);
             return healthy;
         }
-        if !enabled.is_empty() {
+        if enabled.iter().any(|member| !self.is_quiet(frontend, member.id)) {
             self.fail_open.insert(frontend.name.clone());
         }
         let last_good = self.last_good.get(&socket).cloned().unwrap_or_default();

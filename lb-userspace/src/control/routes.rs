@@ -112,11 +112,12 @@ pub(super) fn router(commands: mpsc::Sender<Command>) -> Router {
         .with_state(Agent(commands))
 }
 
-/// A change is asked for and noted in the log, whoever asked.
+/// A change is asked for; a refusal is noted in the log, whoever asked.
 async fn changed(agent: Agent, command: impl FnOnce(Reply<Done>) -> Command) -> Changed {
     let answer = agent.json(command).await;
     match &answer {
-        Ok(Json(done)) => log::info!("control: {}", done.message),
+        // What has changed is an event, and a line of the log by that.
+        Ok(Json(done)) => log::debug!("control: {}", done.message),
         Err(error) => log::warn!("control: refused: {error}"),
     }
     answer

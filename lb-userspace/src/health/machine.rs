@@ -121,6 +121,8 @@ pub struct Machine {
     first_failure: Option<Instant>,
     /// It was down and has not been up since.
     recovering: bool,
+    /// It has answered once, however it is now.
+    answered: bool,
 }
 
 impl Machine {
@@ -135,13 +137,26 @@ impl Machine {
             failures: 0,
             first_failure: None,
             recovering: false,
+            answered: false,
         }
     }
 
     /// Goes on where a former agent's machine was. One that took no new flows may have been down, so it has to prove
     /// itself with `rise` answers.
     pub fn resume(thresholds: Thresholds, health: Health, since: Instant) -> Self {
-        Self { health, recovering: !health.takes_new_flows(), ..Self::new(thresholds, since) }
+        let answered = matches!(health, Health::Up | Health::Opaque | Health::NotReady);
+        let recovering = !health.takes_new_flows();
+        Self { health, recovering, answered, ..Self::new(thresholds, since) }
+    }
+
+    /// The same, of which it is known besides whether it has ever answered.
+    pub fn having_answered(self, answered: bool) -> Self {
+        Self { answered: self.answered || answered, ..self }
+    }
+
+    /// Whether it has ever answered.
+    pub fn has_answered(&self) -> bool {
+        self.answered
     }
 
     /// The present health.
@@ -196,6 +211,7 @@ impl Machine {
             Outcome::Up => self.answered(Health::Up),
             Outcome::Opaque => self.answered(Health::Opaque),
         };
+        self.answered |= !matches!(result.outcome, Outcome::Failed(_));
         self.last = Some(result);
         self.enter(next, result)
     }
