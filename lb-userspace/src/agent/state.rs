@@ -213,9 +213,12 @@ impl State {
         self.machines.has_answered(service)
     }
 
-    /// Whether it alarms nobody that a backend is down on a frontend.
-    fn is_quiet(&self, frontend: &ServiceFrontend, id: BackendId) -> bool {
-        matches!(self.silence(frontend, id), Some(Silence::Unused | Silence::Undecided))
+    /// Whether it is worth a word that none of these is healthy. Nothing listens anywhere, as it seems by intention, where
+    /// some that live have never answered, and no other has.
+    fn alarms(&self, frontend: &ServiceFrontend, members: &[Member]) -> bool {
+        let silences = || members.iter().map(|member| self.silence(frontend, member.id));
+        silences().any(|silence| matches!(silence, None | Some(Silence::Lost)))
+            || (!members.is_empty() && silences().all(|silence| silence == Some(Silence::NotThereYet)))
     }
 
     /// Whether a backend went down so lately that the others of its service may be about to follow it.
@@ -320,7 +323,7 @@ impl State {
             self.last_good.insert(socket, good);
             return healthy;
         }
-        if enabled.iter().any(|member| !self.is_quiet(frontend, member.id)) {
+        if self.alarms(frontend, &enabled) {
             self.fail_open.insert(frontend.name.clone());
         }
         let last_good = self.last_good.get(&socket).cloned().unwrap_or_default();
