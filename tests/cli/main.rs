@@ -8,6 +8,7 @@ mod detach;
 mod drop_log;
 mod edits;
 mod endings;
+mod events;
 mod memory;
 mod no_agent;
 mod privileges;

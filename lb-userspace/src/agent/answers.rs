@@ -1,10 +1,6 @@
 //! What the agent says of itself.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use tokio::sync::mpsc;
 
@@ -14,18 +10,19 @@ use super::{
     census::Census,
     clock, flows,
     members::Standing,
+    news::News,
     resets::{Resets, Ways},
+    shown::admin_word,
 };
 use crate::{
     config,
     control::{
         Chunks, Reply,
         types::{
-            self, Admin, ApiError, Backend, BackendName, Counters, Done, Flow, FlowFilter, Health, Interface,
-            LastProbe, Mode, Policy, Ready, Service, ServiceBackend, Status, TableUse, Timestamp, Totals,
+            self, Admin, ApiError, Backend, BackendName, Counters, Done, EventKind, Flow, FlowFilter,
+            Interface, Ready, Status, TableUse, Timestamp, Totals,
         },
     },
-    health,
     kernel::{Tables, collect::Collector},
     tables::ids::Assignment,
 };
@@ -66,36 +63,6 @@ impl Agent {
             half_open_table: TableUse { used: census.half_open_used, capacity: self.capacities[1] },
             totals: Totals::default(),
             warnings: self.warnings(),
-        }
-    }
-
-    fn service(&self, frontend: &config::ServiceFrontend) -> Service {
-        let ramping = self.state.ramping(frontend, Self::now());
-        let backend = |&index: &usize| {
-            let id = self.state.id_of(index);
-            let machine = self.state.machine(frontend, id);
-            ServiceBackend {
-                name: self.state.config().backends[index].name.clone(),
-                health: health_word(self.state.health(frontend, id)),
-                slow_start_percent: ramping.get(&id).copied(),
-                since: machine.map(|machine| wall_clock(machine.since())),
-                last_probe: machine.and_then(health::Machine::last).map(|result| LastProbe {
-                    at: wall_clock(result.at),
-                    took_ms: u64::try_from(result.at.duration_since(result.begun).as_millis())
-                        .unwrap_or(u64::MAX),
-                    outcome: result.to_string(),
-                    certificate_ends: result.seen.certificate_ends.map(Timestamp::new),
-                    credential: result.seen.credential.word().map(Into::into),
-                }),
-            }
-        };
-        Service {
-            name: frontend.name.clone(),
-            vip: frontend.vip,
-            port: frontend.port,
-            mode: mode_word(frontend.mode),
-            policy: policy_word(frontend.policy),
-            backends: frontend.backends.iter().map(backend).collect(),
         }
     }
 
@@ -162,11 +129,16 @@ impl Agent {
             self.resets().map_err(|error| ApiError::failed(format!("the flows cannot be reset: {error:#}")))
         });
         let (tables, names) = (Arc::clone(&self.flow_tables), self.names());
+        let events = self.events.clone();
         let work = move |mut resets| {
             let ended = flows::reset(&tables, &mut resets, &names, &filter)
                 .map_err(|error| ApiError::failed(format!("the flows cannot be reset: {error}")))?;
             let words = flows::reset_words(ended);
-            Ok(if ended == 0 { Done::unchanged(words) } else { Done::changed(words) })
+            if ended == 0 {
+                return Ok(Done::unchanged(words));
+            }
+            events.tell(reset_news(ended, &filter));
+            Ok(Done::changed(words))
         };
         match prepared {
             Ok(resets) => drop(tokio::task::spawn_blocking(move || drop(reply.send(work(resets))))),
@@ -242,6 +214,18 @@ fn removed(gone: &Assignment, census: &Census) -> Option<Backend> {
     })
 }
 
+/// That flows were reset, and which ones were meant.
+fn reset_news(ended: u64, filter: &FlowFilter) -> News {
+    let backend = filter.backend.as_ref().map(|name| format!("to {name}"));
+    let client = filter.client.map(|client| format!("from {client}"));
+    let snat = filter.snat.map(|snat| format!("as {snat}"));
+    let meant: Vec<String> = backend.into_iter().chain(client).chain(snat).collect();
+    let meant = if meant.is_empty() { "all of them".to_owned() } else { meant.join(", ") };
+    let news = News::info(EventKind::FlowsReset, flows::reset_words(ended)).count(ended);
+    let news = filter.backend.iter().fold(news, |news, name| news.backend(name));
+    news.why(format!("by a command: {meant}"))
+}
+
 /// Every counter by name, as far as it can be read.
 pub fn counters(tables: &Tables) -> Counters {
     match tables.counter_values() {
@@ -262,45 +246,5 @@ pub fn totals(counters: &Counters) -> Totals {
         forwarded_packets: sum("forwarded"),
         dropped_packets: sum("drop_"),
         passed_packets: sum("passed_"),
-    }
-}
-
-/// A moment of the monotonic clock on the wall clock.
-fn wall_clock(moment: Instant) -> Timestamp {
-    let now = SystemTime::now();
-    Timestamp::new(now.checked_sub(moment.elapsed()).unwrap_or(now))
-}
-
-fn health_word(health: health::Health) -> Health {
-    match health {
-        health::Health::Unverified => Health::Unverified,
-        health::Health::Up => Health::Up,
-        health::Health::Opaque => Health::Opaque,
-        health::Health::NotReady => Health::NotReady,
-        health::Health::Down => Health::Down,
-    }
-}
-
-fn admin_word(state: config::AdminState) -> Admin {
-    match state {
-        config::AdminState::Enabled => Admin::Enabled,
-        config::AdminState::Draining => Admin::Draining,
-        config::AdminState::Disabled => Admin::Disabled,
-    }
-}
-
-fn mode_word(mode: config::Mode) -> Mode {
-    match mode {
-        config::Mode::Nat => Mode::Nat,
-        config::Mode::DsrL2 => Mode::DsrL2,
-        config::Mode::DsrIpip => Mode::DsrIpip,
-        config::Mode::DsrGue => Mode::DsrGue,
-    }
-}
-
-fn policy_word(policy: config::Policy) -> Policy {
-    match policy {
-        config::Policy::Maglev => Policy::Maglev,
-        config::Policy::Spread => Policy::Spread,
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::Agent;
+use super::{Agent, news::News};
 use crate::{
     config::XdpMode,
-    control::types::{Status, XdpMode as Shown},
+    control::types::{EventKind, Status, XdpMode as Shown},
     kernel::{self, Attachment, pins},
     net::{self, XdpAdvice},
 };
@@ -69,8 +69,15 @@ impl Agent {
         for name in pins::linked_interfaces(self.pins.path()) {
             if !self.attached.values().any(|attached| attached.name == name) {
                 match pins::remove_link(&self.pins.link(&name)) {
-                    Ok(()) => log::info!("{name}: the program is off"),
-                    Err(error) => log::warn!("{name}: the program stays on: {error}"),
+                    Ok(()) => {
+                        self.events
+                            .tell(News::info(EventKind::Attachment, format!("{name}: the program is off")));
+                    }
+                    Err(error) => {
+                        let news =
+                            News::warning(EventKind::Attachment, format!("{name}: the program stays on"));
+                        self.events.tell(news.why(error.to_string()));
+                    }
                 }
             }
         }
@@ -89,19 +96,21 @@ impl Agent {
             && self.state.config().xdp_mode == XdpMode::Auto
         {
             let driver = self.driver_of(index);
-            log::warn!(
-                "{name}: the driver {driver} takes no native XDP ({error}); generic XDP is used, which is slower"
-            );
+            let words = format!("{name}: the driver {driver} takes no native XDP");
+            let why = format!("{error}; generic XDP is used, which is slower");
+            self.events.tell(News::warning(EventKind::Attachment, words).why(why));
             how = Attachment::Generic;
             let program = self.applier.plane().forwarder()?;
             attempt = kernel::attach_anew(program, &self.pins, (&name, index), how);
         }
         attempt?;
-        let reason = match net::xdp_advice(Some(&self.driver_of(index))) {
-            XdpAdvice::Generic(reason) if how == Attachment::Generic => format!(": {reason}"),
-            _ => String::new(),
+        let mode = shown_of(how).as_str();
+        let news = News::info(EventKind::Attachment, format!("{name}: attached in {mode} mode"));
+        let news = match net::xdp_advice(Some(&self.driver_of(index))) {
+            XdpAdvice::Generic(reason) if how == Attachment::Generic => news.why(reason),
+            _ => news,
         };
-        log::info!("{name}: attached in {} mode{reason}", shown_of(how));
+        self.events.tell(news.change(None, Some(mode)));
         self.attached.insert(index, Attached { name, how, pinned: Some(how), done: true });
         Ok(())
     }
@@ -127,7 +136,9 @@ impl Agent {
                 continue;
             };
             if let Some(attached) = self.attached.remove(&index) {
-                log::warn!("{}: it has come back as interface {now}; attaching anew", attached.name);
+                let words = format!("{}: it has come back as interface {now}", attached.name);
+                self.events
+                    .tell(News::warning(EventKind::Attachment, words).why("the program is attached anew"));
                 self.attached.insert(now, Attached { done: false, ..attached });
             }
         }

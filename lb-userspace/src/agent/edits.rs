@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::{Agent, leaving::Leaving};
+use super::{Agent, leaving::Leaving, news::News};
 use crate::{
     config::{AdminState, BackendChange, Config, ConfigFile, EditError, Outcome},
     control::{
         Command,
-        types::{Admin, ApiError, BackendAdd, BackendRemove, BackendState, BackendWeight, Done},
+        types::{Admin, ApiError, BackendAdd, BackendRemove, BackendState, BackendWeight, Done, EventKind},
     },
 };
 
@@ -54,10 +54,7 @@ impl Agent {
             Command::BackendIdle(backend, reply) => self.wait_for_idle(backend, reply),
             Command::Flows(filter, reply) => drop(reply.send(self.flows(filter))),
             Command::FlowsReset(filter, reply) => self.reset_flows(filter, reply),
-            Command::Events(_, reply) => {
-                let words = "this version keeps no events yet; the agent's log has them";
-                drop(reply.send(Err(ApiError::not_found(words))));
-            }
+            Command::Events(filter, reply) => drop(reply.send(Ok(self.events.read(&filter)))),
             Command::Reload(reply) => {
                 let reloaded = self.reload().await;
                 drop(reply.send(reloaded));
@@ -152,8 +149,10 @@ impl Agent {
         }
         let mut done = Done::changed(words.done);
         if let Some(config) = running {
-            let before = self.warnings();
-            self.take(config).await?;
+            let (before, former) = (self.warnings(), self.state.config().clone());
+            let taken = self.take(config).await;
+            self.tell_backends(&former, "by a command");
+            taken?;
             done.notes.extend(self.warnings().into_iter().filter(|warning| !before.contains(warning)));
         } else {
             done.notes.push("the agent had it so already; now its file says so too".into());
@@ -197,15 +196,30 @@ impl Agent {
         config.resolve(&self.network.host_facts()).map_err(|error| refused(&error))?;
         let dropped = self.dropped_changes();
         let late = self.late_changes(&config);
-        let before = self.warnings();
-        self.take_with_interfaces(config).await?;
+        let (before, former) = (self.warnings(), self.state.config().clone());
+        let taken = self.take_with_interfaces(config).await;
+        self.tell_backends(&former, "the configuration was read again");
+        taken?;
         self.file = Some(file);
         self.listeners = self.find_listeners();
         let mut done = Done::changed("the configuration has been read again");
         done.notes.extend(dropped);
         done.notes.extend(late);
         done.notes.extend(self.warnings().into_iter().filter(|warning| !before.contains(warning)));
+        self.events.tell(News::info(EventKind::Configuration, &*done.message));
+        for note in &done.notes {
+            let news = News::warning(EventKind::Configuration, "the new configuration has a consequence");
+            self.events.tell(news.why(note));
+        }
         Ok(done)
+    }
+
+    /// Reloads by a signal, after which there is nobody to tell but the log.
+    pub(super) async fn hung_up(&mut self) {
+        if let Err(error) = self.reload().await {
+            let news = News::warning(EventKind::Configuration, "the configuration stays as it was");
+            self.events.tell(news.why(error.to_string()));
+        }
     }
 
     /// Makes another configuration the running one, on its interfaces; if one of them refuses, all stays as it was.

@@ -11,7 +11,7 @@ use lb_common::wire::Mac;
 
 use super::{
     catalog::{self, Unreadable},
-    machines::FormerHealth,
+    machines::{FormerHealth, Known},
     network::FormerWay,
 };
 use crate::{
@@ -114,7 +114,9 @@ impl Former {
                 let Some(address) = addresses.copied().find(|address| own_family(&address)) else { continue };
                 let age = told.since.map_or(Duration::ZERO, |since| since.age(wall_clock));
                 let since = now.checked_sub(age).unwrap_or(now);
-                known.insert((service.name.clone(), address), (health_of(told.health), since));
+                let health = health_of(told.health);
+                let told = Known { health, since, answered: told.answered };
+                known.insert((service.name.clone(), address), told);
             }
         }
         known
@@ -152,7 +154,7 @@ mod tests {
     fn each_backend_is_what_it_was() {
         let known = former().health(after(Duration::from_secs(2)));
         let of = |address: [u8; 4]| {
-            known.get(&("kubernetes-api".into(), address.into())).map(|(health, _)| *health)
+            known.get(&("kubernetes-api".into(), address.into())).map(|known| known.health)
         };
         assert_eq!(of([10, 0, 0, 11]), Some(Health::Up), "{known:?}");
         assert_eq!(of([10, 0, 0, 12]), Some(Health::Down), "{known:?}");

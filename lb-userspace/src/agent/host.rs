@@ -14,16 +14,13 @@ use crate::{
     net::{self, FibSysctls, Netlink},
 };
 
-/// Lets the kernel's route look-up answer.
-pub fn prepare(pins: &PinDirectory) -> anyhow::Result<()> {
+/// Lets the kernel's route look-up answer. Returns what was changed of the host, by name.
+pub fn prepare(pins: &PinDirectory) -> anyhow::Result<Vec<&'static str>> {
     let missing = FibSysctls::missing()?;
     let changed = changed(pins.path()).and(missing);
     number::write(&pins.map(pins::SYSCTLS), pins::SYSCTLS, changed.bits())?;
     missing.set()?;
-    for sysctl in missing.names() {
-        log::info!("{sysctl} set to 1, so that next hops can be looked up; the host is not made a router");
-    }
-    Ok(())
+    Ok(missing.names().collect())
 }
 
 /// The sysctls that agents of this pin directory have set.

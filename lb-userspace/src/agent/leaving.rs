@@ -1,9 +1,9 @@
 //! How an agent ends.
 
-use super::{Agent, host};
+use super::{Agent, host, news::News};
 use crate::control::{
     Reply,
-    types::{ApiError, Done},
+    types::{ApiError, Done, EventKind},
 };
 
 /// How the agent ends.
@@ -14,6 +14,11 @@ pub enum Leaving {
     Detach(Option<Reply<Done>>),
 }
 
+/// That the agent ends.
+fn ends(why: &str) -> News {
+    News::info(EventKind::Agent, "the agent ends").why(why)
+}
+
 impl Agent {
     /// Ends the agent: the programs stay unless it was asked otherwise.
     pub(super) async fn leave(&mut self) -> anyhow::Result<()> {
@@ -21,6 +26,7 @@ impl Agent {
         let leaving = self.leaving.take().unwrap_or(Leaving::Stay);
         let reply = match leaving {
             Leaving::Stay if !self.options.detach_on_exit => {
+                self.events.tell(ends("the programs go on forwarding until the next agent"));
                 self.keep_catalog();
                 return Ok(());
             }
@@ -28,8 +34,15 @@ impl Agent {
             Leaving::Detach(reply) => reply,
         };
         let detached = host::detach(self.pins.path()).await;
-        if let Ok(detached) = &detached {
-            detached.notes.iter().for_each(|note| log::warn!("{note}"));
+        match &detached {
+            Ok(detached) => {
+                for note in &detached.notes {
+                    let news = News::warning(EventKind::Host, "not all of this host is as it was");
+                    self.events.tell(news.why(note));
+                }
+                self.events.tell(ends(&detached.words()));
+            }
+            Err(error) => self.events.tell(ends(&format!("taking everything off failed: {error:#}"))),
         }
         if let Some(reply) = reply {
             let _gone = reply.send(match &detached {

@@ -38,8 +38,32 @@ pub struct Wanted {
     pub address: IpAddr,
 }
 
-/// What a former agent knew of a service on a backend's address: the health, and since when.
-pub type FormerHealth = BTreeMap<(String, IpAddr), (Health, Instant)>;
+/// What a former agent knew of the services on the backends' addresses.
+pub type FormerHealth = BTreeMap<(String, IpAddr), Known>;
+
+/// What a former agent knew of a service on a backend's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The health.
+    pub health: Health,
+    /// Since when.
+    pub since: Instant,
+    /// Whether it had ever answered.
+    pub answered: bool,
+}
+
+/// What to make of a service that does not answer on a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// It has answered before: somebody should look at it.
+    Lost,
+    /// It has never answered, and another service of the backend has: nothing listens there, as it seems by intention.
+    Unused,
+    /// It has never answered, and there are services of the backend that have not been asked yet.
+    Undecided,
+    /// No service of the backend has ever answered: it is not there yet.
+    NotThereYet,
+}
 
 /// The services whose probes tell the health of a frontend's backends: its own, and the one that it follows.
 pub fn told_by(frontend: &ServiceFrontend) -> impl Iterator<Item = &str> {
@@ -99,7 +123,9 @@ impl Machines {
         for Wanted { probed, address, .. } in wanted {
             let known = former.get(&(probed.service.clone(), address));
             let born = || match known {
-                Some((health, since)) => Machine::resume(thresholds, *health, *since),
+                Some(Known { health, since, answered }) => {
+                    Machine::resume(thresholds, *health, *since).having_answered(*answered)
+                }
                 None => Machine::new(thresholds, now),
             };
             let mut machine = present.remove(&probed).unwrap_or_else(born);
@@ -122,6 +148,36 @@ impl Machines {
     /// The machine of a service's own probe.
     pub fn of(&self, service: &str, backend: BackendId, family: Family) -> Option<&Machine> {
         self.0.get(&Probed { service: service.to_owned(), backend, family })
+    }
+
+    /// What to make of a backend that is down on a frontend; `None` where it is not down.
+    pub fn silence(&self, frontend: &ServiceFrontend, backend: BackendId) -> Option<Silence> {
+        let down = self.health(frontend, backend) == Health::Down;
+        let service = told_by(frontend).next().filter(|_| down)?.to_owned();
+        Some(self.silence_of(&Probed { service, backend, family: Family::of(frontend.vip) }))
+    }
+
+    /// Whether a service has ever answered on any backend.
+    pub fn has_answered(&self, service: &str) -> bool {
+        self.0.iter().any(|(probed, machine)| probed.service == service && machine.has_answered())
+    }
+
+    /// What to make of it when the probe of a service fails.
+    pub fn silence_of(&self, probed: &Probed) -> Silence {
+        if self.0.get(probed).is_some_and(Machine::has_answered) {
+            return Silence::Lost;
+        }
+        let of_backend = |(of, _): &(&Probed, &Machine)| {
+            of.backend == probed.backend && of.family == probed.family && of.service != probed.service
+        };
+        let others: Vec<&Machine> = self.0.iter().filter(of_backend).map(|(_, machine)| machine).collect();
+        if others.iter().any(|machine| machine.has_answered()) {
+            Silence::Unused
+        } else if others.iter().any(|machine| machine.health() == Health::Unverified) {
+            Silence::Undecided
+        } else {
+            Silence::NotThereYet
+        }
     }
 
     /// The health of a backend on a frontend.

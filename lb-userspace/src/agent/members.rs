@@ -73,16 +73,6 @@ pub fn changes<'a>(
     gone.chain(after.keys()).filter(differs).map(move |name| (name, of(after, name)))
 }
 
-/// Says in the log what has changed.
-pub fn tell(before: &Standings, after: &Standings) {
-    for (service, standing) in changes(before, after) {
-        match standing {
-            Standing::Good => log::info!("{service}: {}", standing.words()),
-            _ => log::warn!("{service}: {}", standing.words()),
-        }
-    }
-}
-
 /// The members of a service, and how it stands. `last_good` are those that were good last; they are remembered anew where
 /// some are good.
 pub fn choose(

@@ -17,6 +17,7 @@ pub mod drop_log;
 pub mod edits;
 pub mod ending;
 pub mod endings;
+pub mod events;
 pub mod evidence;
 pub mod flows;
 pub mod former;
@@ -25,11 +26,14 @@ pub mod leaving;
 pub mod machines;
 pub mod members;
 pub mod network;
+pub mod news;
 pub mod probes;
 pub mod resets;
 pub mod settings;
 pub mod setup;
+pub mod shown;
 pub mod state;
+pub mod telling;
 pub mod tidings;
 pub mod verdicts;
 pub mod warnings;
@@ -55,6 +59,7 @@ use self::{
     catalog::Catalog,
     census::{Census, PortPool},
     endings::Endings,
+    events::EventLog,
     leaving::Leaving,
     machines::Probed,
     network::Network,
@@ -133,6 +138,8 @@ pub struct Agent {
     /// Programs of this host that listen on the VIPs' ports.
     listeners: Vec<String>,
     catalog: Catalog,
+    /// What has changed, when and why.
+    events: EventLog,
 }
 
 /// What wakes the agent.
@@ -173,6 +180,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let _no_supervisor = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     agent.serve(events).await;
     let result = agent.leave().await;
+    agent.events.close();
     drop(stop);
     let _ended = serving.await;
     result
@@ -193,13 +201,7 @@ impl Agent {
                 }
                 _ = tick.tick() => self.tick().await,
                 Ok(()) = self.census.changed() => self.counted(),
-                _ = events.hangup.recv() => match self.reload().await {
-                    Ok(done) => {
-                        log::info!("{}", done.message);
-                        done.notes.iter().for_each(|note| log::warn!("{note}"));
-                    }
-                    Err(error) => log::error!("the configuration stays as it was: {error}"),
-                },
+                _ = events.hangup.recv() => self.hung_up().await,
                 _ = events.terminate.recv() => self.leaving = Some(Leaving::Stay),
                 _ = events.interrupt.recv() => self.leaving = Some(Leaving::Stay),
             }
@@ -218,7 +220,7 @@ impl Agent {
         let before = self.state.standings().clone();
         let mut desired = self.state.desired(&self.network, Self::now());
         desired.our_addresses = self.addresses.want(desired.our_addresses);
-        members::tell(&before, self.state.standings());
+        self.tell_standings(&before);
         let links = self.network.link_entries(&attachments);
         let settings = settings::settings(self.state.config(), self.key, settings::switches(&links));
         // First the names: an id that flows hold must not be one that the next agent does not know.

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-use super::{Agent, machines::Probed};
+use super::Agent;
 use crate::{
-    config::{Config, ConfigError, Family, Probe, error::Problem},
+    config::{Config, ConfigError, Probe, error::Problem},
     health::{
-        Health, Machine, ProbeKind, ProbeResult, Target, TargetId, Transition,
+        Health, Machine, ProbeKind, ProbeResult, Target, TargetId,
         probe::{https::Https, tls::Tls},
     },
 };
@@ -42,39 +42,15 @@ impl Agent {
     /// Takes in a result; a change of health is said and written to the tables.
     pub(super) fn probed(&mut self, target: TargetId, result: ProbeResult) {
         let Some(probed) = self.targets.get(&target).cloned() else { return };
-        let name = self.probed_words(&probed);
-        self.tidings.take(target, &name, &result.seen);
+        self.tell_tidings(target, &probed, &result.seen);
         let transition = self.state.probed(&probed, result);
         self.prober.hurry(target, self.state.machine_of(&probed).is_some_and(Machine::in_doubt));
         if let Some(transition) = &transition {
             self.verdicts.changed(&probed, transition);
-            Self::say_health(&name, transition);
+            self.tell_health(&probed, transition, &result);
             self.apply();
         }
         self.judge(&probed, &result, transition.is_some_and(|transition| transition.to == Health::Down));
-    }
-
-    /// Says a change of health.
-    fn say_health(name: &str, transition: &Transition) {
-        let Transition { from, to, why, .. } = transition;
-        let words = format!("{name}: {to}, was {from} ({why})");
-        if to.takes_new_flows() {
-            log::info!("{words}");
-        } else {
-            log::warn!("{words}");
-        }
-    }
-
-    /// What is probed, as the operator knows it.
-    pub(super) fn probed_words(&self, probed: &Probed) -> String {
-        let Probed { service, backend, family } = probed;
-        let Some(owner) = self.state.ids().get(*backend) else { return format!("{service} on {backend}") };
-        let both = owner.addresses.iter().any(|address| Family::of(*address) != *family);
-        if both {
-            format!("{service} on {} by {family}", owner.name)
-        } else {
-            format!("{service} on {}", owner.name)
-        }
     }
 }
 

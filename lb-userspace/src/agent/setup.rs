@@ -10,12 +10,15 @@ use tokio::sync::mpsc;
 
 use super::{
     Agent, Options, addresses::Addresses, apply::Applier, attaching, catalog::Catalog, clock, collector,
-    drop_log, endings::Endings, former::Former, host, network::Network, settings, state::State,
-    tidings::Tidings, verdicts::Verdicts,
+    drop_log, endings::Endings, events::EventLog, former::Former, host, network::Network, news::News,
+    settings, state::State, tidings::Tidings, verdicts::Verdicts,
 };
 use crate::{
     config::{ClusterKey, Config, Family},
-    control::{Server, types::Status},
+    control::{
+        Server,
+        types::{EventKind, Status},
+    },
     health::{ProbeResult, Prober, TargetId},
     kernel::{self, DataPlane, DropLog, PinDirectory, Sizes, batch::FlowTables},
 };
@@ -87,6 +90,7 @@ pub async fn start(
         notes,
         listeners: Vec::new(),
         catalog: Catalog::default(),
+        events: EventLog::default(),
     };
     if let Err(error) = agent.begin(former.status.as_ref()).await {
         if agent.pins.is_new() {
@@ -101,7 +105,16 @@ pub async fn start(
 impl Agent {
     /// Finds the ways to the backends and fills the tables, then lets packets in.
     async fn begin(&mut self, former: Option<&Status>) -> anyhow::Result<()> {
-        host::prepare(&self.pins)?;
+        let took_over = former.map(|_| "it goes on where a former one left off");
+        let started = News::info(
+            EventKind::Agent,
+            format!("the agent has started, version {}", env!("CARGO_PKG_VERSION")),
+        );
+        self.events.tell(took_over.into_iter().fold(started, News::why));
+        for sysctl in host::prepare(&self.pins)? {
+            let news = News::info(EventKind::Host, format!("{sysctl} set to 1"));
+            self.events.tell(news.why("so that next hops can be looked up; the host is not made a router"));
+        }
         self.network.follow(&self.state.backend_addresses()).await;
         self.attached = attaching::plan(self, former);
         let attached: Vec<u32> = self.attached.keys().copied().collect();

@@ -12,7 +12,7 @@ use std::{
 use lb_common::abi::{BackendId, Service as ServiceEntry, ServiceId};
 
 use super::{
-    machines::{self, FormerHealth, Machines, Probed, Wanted},
+    machines::{self, FormerHealth, Machines, Probed, Silence, Wanted},
     members::{Standing, Standings},
     network::Network,
 };
@@ -237,6 +237,21 @@ impl State {
     /// How the services stand that have no healthy backend.
     pub fn standings(&self) -> &Standings {
         &self.standings
+    }
+
+    /// What to make of a backend that is down on a frontend; `None` where it is not.
+    pub fn silence(&self, frontend: &ServiceFrontend, id: BackendId) -> Option<Silence> {
+        self.machines.silence(frontend, id)
+    }
+
+    /// What to make of it when a probe fails.
+    pub fn silence_of(&self, probed: &Probed) -> Silence {
+        self.machines.silence_of(probed)
+    }
+
+    /// Whether a service has ever answered on any backend.
+    pub fn has_answered(&self, service: &str) -> bool {
+        self.machines.has_answered(service)
     }
 
     /// The names of the services that stand so.

@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, time::SystemTime};
 use super::{
     Agent,
     census::{Census, PortPool},
+    news::News,
     setup::sizes,
 };
-use crate::net;
+use crate::{control::types::EventKind, net};
 
 /// From here on, in per cent of the SNAT ports, new connections will soon be refused.
 const CROWDED: u64 = 80;
@@ -39,7 +40,7 @@ impl Agent {
     pub(super) fn warn(&mut self) {
         self.listeners = self.find_listeners();
         for warning in self.warnings() {
-            log::warn!("{warning}");
+            self.events.tell(News::warning(EventKind::Host, "something needs a look").why(warning));
         }
     }
 
@@ -70,22 +71,36 @@ impl Agent {
             .map(|(pool, used)| (*pool, *used))
             .collect();
         for (pool, used) in crowded.iter().filter(|(pool, _)| !former.contains_key(pool)) {
-            log::warn!("{}", self.crowded_words(*pool, *used));
+            let news = News::warning(
+                EventKind::SnatPorts,
+                format!("{}: SNAT ports run short", self.pool_name(*pool)),
+            );
+            self.events.tell(self.about_pool(news, *pool).count(*used).why(self.crowded_why(*used)));
         }
         for pool in former.keys().filter(|pool| !crowded.contains_key(pool)) {
-            log::info!("{}: there are SNAT ports enough again", self.pool_name(*pool));
+            let words = format!("{}: there are SNAT ports enough again", self.pool_name(*pool));
+            self.events.tell(self.about_pool(News::info(EventKind::SnatPorts, words), *pool));
         }
         self.crowded = crowded;
     }
 
     fn crowded_words(&self, pool: PortPool, used: u64) -> String {
+        format!("{}: {}", self.pool_name(pool), self.crowded_why(used))
+    }
+
+    fn crowded_why(&self, used: u64) -> String {
         let width = u64::from(self.state.config().snat_ports.value.width()).max(1);
         format!(
-            "{}: {used} of {width} SNAT ports are in use ({} %), above {CROWDED} % new connections begin to be \
-             refused; widen snat_ports, or add a backend or a VIP",
-            self.pool_name(pool),
+            "{used} of {width} SNAT ports are in use ({} %), above {CROWDED} % new connections begin to be refused; \
+             widen snat_ports, or add a backend or a VIP",
             used * 100 / width
         )
+    }
+
+    /// News of a pool, with the backend that it is of.
+    fn about_pool(&self, news: News, pool: PortPool) -> News {
+        let backend = self.state.ids().get(pool.backend);
+        backend.into_iter().fold(news, |news, backend| news.backend(&backend.name))
     }
 
     /// A pool as the operator knows it.

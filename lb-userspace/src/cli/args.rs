@@ -273,7 +273,7 @@ pub struct EventsArgs {
     /// go on and show what comes
     #[arg(long)]
     pub follow: bool,
-    /// print json, one object a line
+    /// print json, in a stable schema: an array, or with --follow one object a line
     #[arg(long)]
     pub json: bool,
 }

@@ -22,7 +22,7 @@ use crate::{
         },
     },
     kernel::pins,
-    view::{self, Style},
+    view::{self, EventTable, Style},
 };
 
 /// Carries out a client command.
@@ -59,6 +59,12 @@ fn or_offline<T>(answer: Result<T, ClientError>) -> anyhow::Result<Option<T>> {
 fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     put(&(serde_json::to_string_pretty(value)? + "\n"));
     Ok(())
+}
+
+/// One object a line.
+fn json_lines(events: &[Event]) -> anyhow::Result<String> {
+    let lines: Result<Vec<String>, _> = events.iter().map(serde_json::to_string).collect();
+    Ok(lines?.into_iter().map(|line| line + "\n").collect())
 }
 
 impl Session {
@@ -134,19 +140,37 @@ impl Session {
         Ok(exit)
     }
 
+    /// The events live in the agent: without one there are none to show.
     async fn events(&self, args: EventsArgs) -> anyhow::Result<Exit> {
-        let mut lines = self.client.events(&EventFilter { follow: args.follow }).await?;
-        while let Some(events) = lines.next().await? {
+        let asked = self.client.events(&EventFilter { follow: args.follow }).await;
+        let Some(mut lines) = or_offline(asked)? else {
+            anyhow::bail!(
+                "the agent keeps the events, and none answers on {}: start it with `xdplb run`, or look at the log of \
+                 the one that ran",
+                self.global.socket.display()
+            )
+        };
+        if !args.follow {
+            let events = lines.all().await?;
             if args.json {
-                for event in &events {
-                    let event: &Event = event;
-                    put(&(serde_json::to_string(event)? + "\n"));
-                }
+                print_json(&events)?;
             } else {
                 put(&view::events(&events, &Style::stdout()));
             }
+            return Ok(Exit::Done);
         }
-        Ok(Exit::Done)
+        let mut table = EventTable::new(&Style::stdout());
+        loop {
+            let next = tokio::select! {
+                next = lines.next() => next?,
+                interrupted = tokio::signal::ctrl_c() => {
+                    interrupted?;
+                    return Ok(Exit::Done);
+                }
+            };
+            let Some(events) = next else { anyhow::bail!("the agent has ended, and its events with it") };
+            put(&if args.json { json_lines(&events)? } else { table.rows(&events) });
+        }
     }
 
     async fn ready(&self) -> anyhow::Result<Exit> {

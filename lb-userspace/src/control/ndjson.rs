@@ -23,10 +23,19 @@ enum Piece {
     End,
 }
 
+/// How long a client may leave unread what is there to read.
+#[derive(Clone, Copy)]
+pub(super) enum Patience {
+    /// [`STALL_TIMEOUT`].
+    Some,
+    /// As long as it stays connected: nothing is held open for it, and it may be a person who reads page by page.
+    Endless,
+}
+
 /// The answer that writes what `chunks` brings.
-pub(super) fn response<T: Serialize + Send + 'static>(chunks: Chunks<T>) -> Response {
+pub(super) fn response<T: Serialize + Send + 'static>(chunks: Chunks<T>, patience: Patience) -> Response {
     let (sender, receiver) = mpsc::channel(CHUNKS_UNDER_WAY);
-    tokio::spawn(relay(chunks, sender));
+    tokio::spawn(relay(chunks, Relay { sender, patience }));
     let body = stream::unfold(Some(receiver), |receiver| async {
         let mut receiver = receiver?;
         match receiver.recv().await {
@@ -38,16 +47,32 @@ pub(super) fn response<T: Serialize + Send + 'static>(chunks: Chunks<T>) -> Resp
     ([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(body)).into_response()
 }
 
-async fn relay<T: Serialize>(mut chunks: Chunks<T>, sender: mpsc::Sender<Piece>) {
+/// Where the pieces go.
+struct Relay {
+    sender: mpsc::Sender<Piece>,
+    patience: Patience,
+}
+
+impl Relay {
+    /// Whether the piece was taken.
+    async fn send(&self, piece: Piece) -> bool {
+        match self.patience {
+            Patience::Some => self.sender.send_timeout(piece, STALL_TIMEOUT).await.is_ok(),
+            Patience::Endless => self.sender.send(piece).await.is_ok(),
+        }
+    }
+}
+
+async fn relay<T: Serialize>(mut chunks: Chunks<T>, relay: Relay) {
     loop {
         let chunk = tokio::select! {
             chunk = chunks.recv() => chunk,
-            () = sender.closed() => return,
+            () = relay.sender.closed() => return,
         };
         let Some(chunk) = chunk else { break };
         let last = chunk.is_err();
         let Ok(bytes) = lines(&chunk) else { return };
-        if sender.send_timeout(Piece::Lines(bytes), STALL_TIMEOUT).await.is_err() {
+        if !relay.send(Piece::Lines(bytes)).await {
             return;
         }
         if last {
@@ -55,7 +80,7 @@ async fn relay<T: Serialize>(mut chunks: Chunks<T>, sender: mpsc::Sender<Piece>)
         }
     }
     // The client may have gone; then nobody needs to know that this was all.
-    let _ = sender.send_timeout(Piece::End, STALL_TIMEOUT).await;
+    let _ = relay.send(Piece::End).await;
 }
 
 fn lines<T: Serialize>(chunk: &Chunk<T>) -> serde_json::Result<Vec<u8>> {

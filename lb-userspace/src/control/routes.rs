@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::command::{Chunks, Command, Reply};
-use super::ndjson;
+use super::ndjson::{self, Patience};
 use super::query::{Body, Filter};
 use super::types::{ApiError, Done};
 
@@ -70,11 +70,15 @@ impl Agent {
         self.ask(command).await.map(Json)
     }
 
-    async fn lines<T>(self, command: impl FnOnce(Reply<Chunks<T>>) -> Command) -> Result<Response, ApiError>
+    async fn lines<T>(
+        self,
+        patience: Patience,
+        command: impl FnOnce(Reply<Chunks<T>>) -> Command,
+    ) -> Result<Response, ApiError>
     where
         T: Serialize + Send + 'static,
     {
-        self.ask(command).await.map(ndjson::response)
+        self.ask(command).await.map(|chunks| ndjson::response(chunks, patience))
     }
 }
 
@@ -102,9 +106,12 @@ pub(super) fn router(commands: mpsc::Sender<Command>) -> Router {
                 a.ask_patiently(|r| Command::BackendIdle(b, r)).await.map(Json)
             }),
         )
-        .route("/v1/flows", get(|State(a): A, Filter(f)| a.lines(|r| Command::Flows(f, r))))
+        .route("/v1/flows", get(|State(a): A, Filter(f)| a.lines(Patience::Some, |r| Command::Flows(f, r))))
         .route("/v1/flows/reset", post(|State(a): A, Body(b)| changed(a, |r| Command::FlowsReset(b, r))))
-        .route("/v1/events", get(|State(a): A, Filter(f)| a.lines(|r| Command::Events(f, r))))
+        .route(
+            "/v1/events",
+            get(|State(a): A, Filter(f)| a.lines(Patience::Endless, |r| Command::Events(f, r))),
+        )
         .route("/v1/reload", post(|State(agent): A| changed(agent, Command::Reload)))
         .route("/v1/detach", post(|State(a): A, Body(b)| changed(a, |r| Command::Detach(b, r))))
         .fallback(no_such_path)
@@ -112,11 +119,12 @@ pub(super) fn router(commands: mpsc::Sender<Command>) -> Router {
         .with_state(Agent(commands))
 }
 
-/// A change is asked for and noted in the log, whoever asked.
+/// A change is asked for; a refusal is noted in the log, whoever asked.
 async fn changed(agent: Agent, command: impl FnOnce(Reply<Done>) -> Command) -> Changed {
     let answer = agent.json(command).await;
     match &answer {
-        Ok(Json(done)) => log::info!("control: {}", done.message),
+        // What has changed is an event, and a line of the log by that.
+        Ok(Json(done)) => log::debug!("control: {}", done.message),
         Err(error) => log::warn!("control: refused: {error}"),
     }
     answer

@@ -123,6 +123,8 @@ pub struct Machine {
     recovering: bool,
     /// When it was up again after it was down; `None` while it is down, and where it never was.
     returned: Option<Instant>,
+    /// It has answered once, however it is now.
+    answered: bool,
 }
 
 impl Machine {
@@ -138,13 +140,27 @@ impl Machine {
             first_failure: None,
             recovering: false,
             returned: None,
+            answered: false,
         }
     }
 
     /// Goes on where a former agent's machine was. One that took no new flows may have been down, so it has to prove
     /// itself with `rise` answers.
     pub fn resume(thresholds: Thresholds, health: Health, since: Instant) -> Self {
-        Self { health, recovering: !health.takes_new_flows(), ..Self::new(thresholds, since) }
+        let answered = matches!(health, Health::Up | Health::Opaque | Health::NotReady);
+        let recovering = !health.takes_new_flows();
+        Self { health, recovering, answered, ..Self::new(thresholds, since) }
+    }
+
+    /// The same, of which it is known besides whether it has ever answered.
+    #[must_use]
+    pub fn having_answered(self, answered: bool) -> Self {
+        Self { answered: self.answered || answered, ..self }
+    }
+
+    /// Whether it has ever answered.
+    pub fn has_answered(&self) -> bool {
+        self.answered
     }
 
     /// The present health.
@@ -204,6 +220,7 @@ impl Machine {
             Outcome::Up => self.answered(Health::Up),
             Outcome::Opaque => self.answered(Health::Opaque),
         };
+        self.answered |= !matches!(result.outcome, Outcome::Failed(_));
         self.last = Some(result);
         self.enter(next, result)
     }

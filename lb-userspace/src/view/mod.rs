@@ -15,7 +15,7 @@ mod verdict;
 
 pub use backends::backends;
 pub use counters::counters;
-pub use events::{done, events, ready};
+pub use events::{EventTable, done, events, ready};
 pub use flows::{FlowTable, flows};
 pub use status::{agent, status};
 pub use style::{Style, duration};

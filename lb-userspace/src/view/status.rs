@@ -3,10 +3,13 @@
 use std::fmt::Display;
 
 use super::backends::backends;
-use super::style::{Paint, Style, clean, duration};
+use super::style::{Paint, Style, about as roughly, clean, duration};
 use super::table::{Cell, Column, Table};
-use super::verdict::{health_paint, takes_flows, verdict};
-use crate::control::types::{Agent, Service, ServiceBackend, Status, TableUse};
+use super::verdict::{health_paint, verdict};
+use crate::control::types::{Agent, Service, ServiceBackend, Status, TableUse, Timestamp};
+
+/// As of which the agent warns of a certificate.
+const SOON_DAYS: i64 = 14;
 
 /// Everything at a glance.
 pub fn status(status: &Status, style: &Style) -> String {
@@ -16,7 +19,7 @@ pub fn status(status: &Status, style: &Style) -> String {
     if !status.services.is_empty() {
         parts.push(services(status, style));
     }
-    parts.extend(troubles(status, style));
+    parts.extend(probed(status, style));
     parts.push(backends(&status.backends, style));
     parts.push(totals(status, style));
     if !status.warnings.is_empty() {
@@ -104,6 +107,9 @@ fn about(service: &Service) -> Vec<Cell> {
 }
 
 fn health(backend: &ServiceBackend) -> Cell {
+    if backend.unused {
+        return Cell::painted(&"unused", Paint::Faint);
+    }
     match backend.slow_start_percent {
         Some(percent) => {
             let words = format!("{}, ramping up: {percent} %", backend.health);
@@ -113,34 +119,47 @@ fn health(backend: &ServiceBackend) -> Cell {
     }
 }
 
-/// Every pair that takes no new connections, for how long, and what its last probe saw.
-fn troubles(status: &Status, style: &Style) -> Option<String> {
-    let columns = ["service", "backend", "health", "for", "last probe"].map(Column::left).to_vec();
-    let mut seen = Vec::new();
+/// Every service on every backend: its health, for how long, what its last probe saw, and how long its certificate has.
+fn probed(status: &Status, style: &Style) -> Option<String> {
+    let columns = vec![
+        Column::left("service"),
+        Column::left("backend"),
+        Column::left("health"),
+        Column::right("for"),
+        Column::left("last probe"),
+        Column::right("ago").optional(1),
+        Column::right("certificate").optional(2),
+    ];
+    let dash = || Cell::painted(&"-", Paint::Faint);
+    let ago = |moment: Timestamp| Cell::new(&roughly(moment.age(style.now)));
     let mut rows = Vec::new();
     for service in &status.services {
-        for backend in service.backends.iter().filter(|backend| !takes_flows(backend.health)) {
-            // A service on two VIPs is listed twice, with one and the same health.
-            if seen.contains(&(&service.name, &backend.name)) {
-                continue;
-            }
-            seen.push((&service.name, &backend.name));
-            let probe = backend.last_probe.as_ref().map_or_else(
-                || "-".to_owned(),
-                |probe| format!("{}, {} ago", probe.outcome, duration(probe.at.age(style.now))),
-            );
+        // A service on several VIPs may be up by one family and down by the other.
+        let several = status.services.iter().filter(|other| other.name == service.name).count() > 1;
+        let name = if several { format!("{} {}", service.name, service.vip) } else { service.name.clone() };
+        for backend in &service.backends {
+            let probe = backend.last_probe.as_ref();
             rows.push(vec![
-                Cell::new(&service.name),
+                Cell::new(&name),
                 Cell::new(&backend.name),
                 health(backend),
-                Cell::new(
-                    &backend.since.map_or_else(|| "-".to_owned(), |since| duration(since.age(style.now))),
-                ),
-                Cell::new(&probe),
+                backend.since.map_or_else(dash, ago),
+                probe.map_or_else(dash, |probe| Cell::new(&probe.outcome)),
+                probe.map_or_else(dash, |probe| ago(probe.at)),
+                probe.and_then(|probe| probe.certificate_days).map_or_else(dash, certificate),
             ]);
         }
     }
     (!rows.is_empty()).then(|| Table::whole(columns, &rows, style))
+}
+
+/// How long a certificate has.
+fn certificate(days: i64) -> Cell {
+    match days {
+        ..0 => Cell::painted(&"ended", Paint::Bad),
+        0..=SOON_DAYS => Cell::painted(&format!("{days} d"), Paint::Caution),
+        _ => Cell::new(&format!("{days} d")),
+    }
 }
 
 fn totals(status: &Status, style: &Style) -> String {

@@ -17,9 +17,11 @@ service             vip              mode  policy  controller-1  controller-2
 kubernetes-api      192.0.2.10:6443  nat   maglev  up            down
 konnectivity-agent  192.0.2.10:8132  nat   spread  up            down
 
-service             backend       health  for    last probe
-kubernetes-api      controller-2  down    2m12s  connection refused, 12s ago
-konnectivity-agent  controller-2  down    2m12s  connection refused, 12s ago
+service             backend       health    for  last probe           ago  certificate
+kubernetes-api      controller-1  up      5 min  200 ok              12 s        364 d
+kubernetes-api      controller-2  down    2 min  connection refused  12 s            -
+konnectivity-agent  controller-1  up      5 min  200 ok              12 s        364 d
+konnectivity-agent  controller-2  down    2 min  connection refused  12 s            -
 
 backend       address    weight  state    flows
 controller-1  10.0.0.11       1  enabled    412
@@ -60,14 +62,21 @@ fn no_agent_and_two_families() {
         backend.last_probe = None;
         backend.health = Health::Opaque;
     }
+    sample.services[0].backends[1].health = Health::Down;
+    sample.services[0].backends[1].unused = true;
     sample.warnings.push("eth0 lacks 192.0.2.10: ip addr add 192.0.2.10/32 dev eth0".into());
     let expected = "\
 unattended: packets are forwarded, but nobody probes the backends; start `xdplb run`
 agent: not running since 2025-01-02T03:04:05Z (5m12s ago), version 0.1.0
 
 service         vip                  mode  policy  controller-1  controller-2
-kubernetes-api  192.0.2.10:6443      nat   maglev  opaque        opaque
+kubernetes-api  192.0.2.10:6443      nat   maglev  opaque        unused
 kubernetes-api  [2001:db8::10]:6443  nat   maglev  opaque        -
+
+service                      backend       health    for  last probe  ago  certificate
+kubernetes-api 192.0.2.10    controller-1  opaque  5 min  -             -            -
+kubernetes-api 192.0.2.10    controller-2  unused  2 min  -             -            -
+kubernetes-api 2001:db8::10  controller-1  opaque  5 min  -             -            -
 
 backend       address                    weight  state     flows
 controller-1  10.0.0.11, 2001:db8:2::11       1  enabled     412

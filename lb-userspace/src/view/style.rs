@@ -77,6 +77,17 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
+/// A length of time in its largest unit: `12 s`, `4 min`, `2 h`, `3 d`.
+pub(super) fn about(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
 /// The text without what could steer a terminal.
 pub(super) fn clean(text: &str) -> String {
     text.chars().map(|char| if char.is_control() { '?' } else { char }).collect()
@@ -100,6 +111,15 @@ mod tests {
             (273_600, "3d4h"),
         ] {
             assert_eq!(duration(Duration::from_secs(seconds)), text, "{seconds} seconds");
+        }
+    }
+
+    #[test]
+    fn roughly_is_one_unit() {
+        for (seconds, text) in
+            [(0, "0 s"), (60, "1 min"), (3599, "59 min"), (86_399, "23 h"), (273_600, "3 d")]
+        {
+            assert_eq!(about(Duration::from_secs(seconds)), text, "{seconds} seconds");
         }
     }
 

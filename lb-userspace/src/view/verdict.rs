@@ -93,7 +93,8 @@ fn worst(status: &Status, backend: &Backend) -> Option<Health> {
         .services
         .iter()
         .flat_map(|service| &service.backends)
-        .filter(|entry| entry.name == backend.name)
+        // What nothing listens on by intention is no reason.
+        .filter(|entry| entry.name == backend.name && !entry.unused)
         .map(|entry| entry.health)
         .max_by_key(severity)
 }
@@ -159,6 +160,15 @@ mod tests {
         );
         status.interfaces[0].xdp_mode = XdpMode::Detached;
         assert!(words(&status).starts_with("not serving: no program is attached"), "nobody forwards");
+    }
+
+    #[test]
+    fn what_is_unused_is_no_reason() {
+        let mut status = samples::status();
+        for backend in status.services.iter_mut().flat_map(|service| &mut service.backends) {
+            backend.unused = backend.health == Health::Down;
+        }
+        assert_eq!(words(&status), "ok: 2 of 2 backends in use, 412 flows", "nothing is missing");
     }
 
     #[test]

@@ -111,7 +111,7 @@ fn what_a_former_agent_knew_is_of_one_service_and_one_address() {
     let (config, resolved) = resolved(r#""10.0.0.10", "fd00::10""#, "");
     let (mut machines, now) = (Machines::default(), Instant::now());
     let known = ("kubernetes-api".to_owned(), ip("fd00::11"));
-    let former = FormerHealth::from([(known, (Health::Down, now))]);
+    let former = FormerHealth::from([(known, Known { health: Health::Down, since: now, answered: true })]);
     machines.settle(wanted(&config, &resolved, &[1, 2]), Thresholds::default(), &former, now);
     let down: Vec<&Probed> =
         machines.0.iter().filter(|(_, machine)| machine.health() == Health::Down).map(|(it, _)| it).collect();

@@ -8,6 +8,7 @@ use super::State;
 use crate::{
     agent::{
         endings::Ending,
+        machines::Silence,
         members::{self, Candidate, Standing},
     },
     config::{AdminState, Family, ServiceFrontend},
@@ -30,7 +31,7 @@ impl State {
         let candidates = self.candidates(frontend, now);
         let last_good = self.last_good.entry(socket).or_default();
         let (returning, standing) = members::choose(&candidates, last_good, frontend.fail_open);
-        if standing != Standing::Good {
+        if standing != Standing::Good && self.alarms(frontend, &candidates) {
             let known = self.standings.entry(frontend.name.clone()).or_default();
             *known = standing.max(*known);
         }
@@ -79,6 +80,15 @@ impl State {
         });
         let ending_of = |cut: bool| if cut { Ending::AtOnce } else { Ending::Drained };
         live.chain(self.ids.tombstones().map(move |gone| (gone.id, ending_of(gone.cut))))
+    }
+
+    /// Whether it is worth a word that none of these is healthy. Nothing listens anywhere, as it seems by intention, where
+    /// some that live have never answered, and no other has.
+    fn alarms(&self, frontend: &ServiceFrontend, candidates: &[Candidate]) -> bool {
+        let enabled = || candidates.iter().filter(|candidate| candidate.admin == AdminState::Enabled);
+        let silences = || enabled().map(|candidate| self.silence(frontend, candidate.returning.member.id));
+        silences().any(|silence| matches!(silence, None | Some(Silence::Lost)))
+            || (enabled().next().is_some() && silences().all(|silence| silence == Some(Silence::NotThereYet)))
     }
 
     /// Whether a backend went down so lately that the others of its service may be about to follow it.

@@ -88,7 +88,15 @@ fn every_path_and_word_is_documented() {
     for (method, path) in PATHS {
         assert!(DOCS.contains(&format!("`{method} {path}`")), "docs/api.md must have `{method} {path}`");
     }
-    let words = json!([Health::ALL, Admin::ALL, Mode::ALL, Policy::ALL, XdpMode::ALL]);
+    let words = json!([
+        Health::ALL,
+        Admin::ALL,
+        Mode::ALL,
+        Policy::ALL,
+        XdpMode::ALL,
+        EventKind::ALL,
+        EventLevel::ALL
+    ]);
     for word in words.as_array().into_iter().flatten().filter_map(Value::as_array).flatten() {
         let word = word.as_str().expect("words are strings");
         assert!(DOCS.contains(&format!("`{word}`")), "docs/api.md must explain `{word}`");

@@ -1,12 +1,10 @@
-//! `flows --json`, `counters --json` and `events --json`.
+//! `flows --json` and `counters --json`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
-
-use super::Timestamp;
 
 /// One TCP connection as the balancer sees it: an element of `flows --json`.
 ///
@@ -37,18 +35,3 @@ pub struct Flow {
 
 /// Every verdict and drop reason by name, in the order of the alphabet: `counters --json`.
 pub type Counters = BTreeMap<String, u64>;
-
-/// Something that changed, when and why: a line of `events --json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
-    /// When.
-    pub at: Timestamp,
-    /// What kind of thing, such as `backend-health`, `backend-admin`, `fail-open`, `configuration`.
-    pub kind: Cow<'static, str>,
-    /// The service it is about; null when it is about none or all.
-    pub service: Option<String>,
-    /// The backend it is about; null when it is about none or all.
-    pub backend: Option<String>,
-    /// What changed and why, in one sentence.
-    pub message: String,
-}

@@ -5,6 +5,7 @@
 //! them, because a misspelt filter must not become "all flows".
 
 mod error;
+mod event;
 mod flow;
 mod request;
 mod status;
@@ -12,7 +13,8 @@ mod time;
 mod words;
 
 pub use error::ApiError;
-pub use flow::{Counters, Event, Flow};
+pub use event::Event;
+pub use flow::{Counters, Flow};
 pub use request::{
     BackendAdd, BackendName, BackendRemove, BackendState, BackendWeight, Detach, Done, EventFilter,
     FlowFilter,
@@ -21,7 +23,7 @@ pub use status::{
     Agent, Backend, Interface, LastProbe, Ready, Service, ServiceBackend, Status, TableUse, Totals,
 };
 pub use time::Timestamp;
-pub use words::{Admin, Health, Mode, Policy, XdpMode};
+pub use words::{Admin, EventKind, EventLevel, Health, Mode, Policy, XdpMode};
 
 #[cfg(test)]
 mod docs_tests;

@@ -20,12 +20,15 @@ fn probed(name: &str, health: Health, since: u64, outcome: &str) -> ServiceBacke
         took_ms: 3,
         outcome: outcome.into(),
         certificate_ends: seen.then(|| moment(31_536_000)),
+        certificate_days: seen.then_some(364),
         credential: Some(if seen { "accepted" } else { "unanswered" }.into()),
     };
     ServiceBackend {
         name: name.into(),
         health,
         slow_start_percent: None,
+        unused: false,
+        answered: true,
         since: Some(moment(since)),
         last_probe: Some(last_probe),
     }
@@ -105,12 +108,16 @@ pub(crate) fn counters() -> Counters {
         .into()
 }
 
+/// A controller's process died.
 pub(crate) fn event() -> Event {
     Event {
-        at: moment(180),
-        kind: "backend-health".into(),
+        level: EventLevel::Warning,
         service: Some("kubernetes-api".into()),
         backend: Some("controller-2".into()),
-        message: "controller-2 went from up to down: connection refused".into(),
+        family: Some("ipv4".into()),
+        from: Some("up".into()),
+        to: Some("down".into()),
+        why: Some("connection refused".into()),
+        ..Event::new(7, moment(180), EventKind::Health, "kubernetes-api on controller-2: down, was up")
     }
 }

@@ -91,6 +91,12 @@ pub struct ServiceBackend {
     /// The percentage of its full share that it has, while it ramps up after it was down; null when it does not.
     #[serde(default)]
     pub slow_start_percent: Option<u32>,
+    /// Whether it is down and that alarms nobody: the service has never answered on this backend, and another one has.
+    #[serde(default)]
+    pub unused: bool,
+    /// Whether it has ever answered since it was configured.
+    #[serde(default)]
+    pub answered: bool,
     /// Since when they say so; null when unknown.
     #[serde(default)]
     pub since: Option<Timestamp>,
@@ -111,6 +117,9 @@ pub struct LastProbe {
     /// When the server's certificate ends; null where the probe saw none.
     #[serde(default)]
     pub certificate_ends: Option<Timestamp>,
+    /// Whole days until then at the moment of the probe, negative when it is over; null where the probe saw none.
+    #[serde(default)]
+    pub certificate_days: Option<i64>,
     /// What became of the credential that the probe shows: `unanswered`, `accepted`, `refused`, `ended` or `unreadable`;
     /// null when it shows none.
     #[serde(default)]

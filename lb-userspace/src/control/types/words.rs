@@ -97,6 +97,52 @@ words! {
     }
 }
 
+words! {
+    /// Whether somebody should look at an event.
+    EventLevel {
+        /// Good to know.
+        Info = "info",
+        /// Somebody should look at it.
+        Warning = "warning",
+    }
+}
+
+words! {
+    /// What kind of thing has changed.
+    EventKind {
+        /// The agent has started or ends.
+        Agent = "agent",
+        /// What the probes of a service say of a backend.
+        Health = "health",
+        /// What the administrator wants of a backend.
+        Admin = "admin",
+        /// A backend is new in the configuration.
+        BackendAdded = "backend-added",
+        /// A backend has gone from the configuration.
+        BackendRemoved = "backend-removed",
+        /// A backend's share of new connections.
+        Weight = "weight",
+        /// No backend of a service is healthy, or one is again.
+        FailOpen = "fail-open",
+        /// What servers think of the credential that the probes show.
+        Credential = "credential",
+        /// A certificate ends soon, has ended, or was renewed.
+        Certificate = "certificate",
+        /// The configuration was read again, or refused.
+        Configuration = "configuration",
+        /// The program was put on an interface or taken off it.
+        Attachment = "attachment",
+        /// Connections were reset because somebody asked for it.
+        FlowsReset = "flows-reset",
+        /// The SNAT ports of one controller and port run short, or no more.
+        SnatPorts = "snat-ports",
+        /// Something about this host.
+        Host = "host",
+        /// This reader was too slow, and missed some.
+        Missed = "missed",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
