@@ -1,9 +1,12 @@
 //! How the connections of a backend end: by themselves, or reset because somebody asked for it.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use lb_tests::{
-    PATIENCE,
-    requirements::{self, LAB},
+    AgentOptions, Hold, HoldOptions, Lab, PATIENCE,
+    report::Counts,
+    requirements::{self, LAB, Need},
     status,
 };
 
@@ -77,6 +80,79 @@ fn disable_resets_both_ends_and_no_others() -> Result<()> {
     assert!(broken.iter().all(|one| one.backend == "c2" && one.why.contains("reset")), "{broken:?}");
     assert_eq!(hold.stop()?.broken.len() as u64, by["c2"], "no other broke");
     Ok(())
+}
+
+/// Connections on which nobody says anything after the first answer.
+fn silent(setting: &Setting) -> Result<(Hold, Counts)> {
+    let options = HoldOptions { interval: Duration::ZERO, ..HoldOptions::to(setting.service(), MANY) };
+    let hold = Hold::start(&setting.lab, &options)?;
+    let by = hold.backends()?;
+    Ok((hold, by))
+}
+
+/// That those of these backends break, all of them, by a RST, and no others.
+fn only_those_of(backends: &[&str], hold: Hold, by: &Counts) -> Result<()> {
+    let count: u64 = backends.iter().map(|name| by[*name]).sum();
+    let broken = hold.wait_broken(usize::try_from(count)?, PATIENCE)?;
+    let is_one = |name: &String| backends.contains(&name.as_str());
+    assert!(broken.iter().all(|one| is_one(&one.backend)), "those of {backends:?} and no others: {broken:?}");
+    assert!(broken.iter().all(|one| one.why.contains("reset")), "a RST says so: {broken:?}");
+    assert_eq!(hold.stop()?.broken.len() as u64, count, "no other broke");
+    Ok(())
+}
+
+/// The sockets of a controller's server that stand with a client.
+fn sockets_of(setting: &Setting, controller: &str) -> Result<usize> {
+    let words = ["--no-header", "--tcp", "--numeric", "state", "established", "sport", "=", ":6443"];
+    let shown = setting.lab.exec_in(controller, "ss", &words)?;
+    Ok(String::from_utf8_lossy(&shown.stdout).lines().count())
+}
+
+#[test]
+fn disable_and_remove_now_reach_both_ends_while_nobody_speaks() -> Result<()> {
+    let name = "disable_and_remove_now_reach_both_ends_while_nobody_speaks";
+    if !requirements::met(name, &[Need::Root, Need::Bpf, Need::Program("ip"), Need::Program("ss")]) {
+        return Ok(());
+    }
+    let setting = Setting::usual()?;
+    let (hold, by) = silent(&setting)?;
+    assert!(sockets_of(&setting, "c2")? as u64 >= by["c2"], "the controller holds its end");
+    setting.agent.xdplb(&["backend", "disable", "c2"])?;
+    setting.agent.xdplb(&["backend", "remove", "c3", "--now"])?;
+    setting.wait_log("c2: ")?;
+    only_those_of(&["c2", "c3"], hold, &by)?;
+    setting.agent.wait_status("no flow of c2 and c3", |status| {
+        ["c2", "c3"].iter().all(|name| status::backend(status, name).is_none_or(|entry| entry["flows"] == 0))
+    })?;
+    assert_eq!(sockets_of(&setting, "c3")?, 0, "the controller has let go of its end");
+    Ok(())
+}
+
+#[test]
+fn what_a_reload_finds_disabled_ends_too() -> Result<()> {
+    if !requirements::met("what_a_reload_finds_disabled_ends_too", LAB) {
+        return Ok(());
+    }
+    let setting = Setting::usual()?;
+    let (hold, by) = silent(&setting)?;
+    let text = setting.file()?.replace("name = \"c1\"", "name = \"c1\"\nstate = \"disabled\"");
+    std::fs::write(setting.agent.config_file(), text)?;
+    setting.agent.xdplb(&["reload"])?;
+    only_those_of(&["c1"], hold, &by)
+}
+
+#[test]
+fn a_drain_that_takes_too_long_is_ended_at_both_ends() -> Result<()> {
+    if !requirements::met("a_drain_that_takes_too_long_is_ended_at_both_ends", LAB) {
+        return Ok(());
+    }
+    let top = "drain_timeout = \"2s\"\n".into();
+    let setting = Setting::new(Lab::builder(), AgentOptions { top, ..AgentOptions::default() })?;
+    let (hold, by) = silent(&setting)?;
+    let told = setting.agent.xdplb(&["backend", "drain", "c1", "--wait"])?;
+    assert!(told.ends_with("c1 holds no flow\n"), "who waits learns that it is over: {told}");
+    setting.wait_log(&format!("c1: {} connections are ended at both ends", by["c1"]))?;
+    only_those_of(&["c1"], hold, &by)
 }
 
 #[test]

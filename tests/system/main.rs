@@ -3,6 +3,7 @@
 //! Run them one at a time (`--test-threads=1`): they measure, and two cores are few.
 
 mod agent_dies;
+mod all_are_dead;
 mod backends_change;
 mod bulk;
 mod controller_dies;
@@ -12,5 +13,6 @@ mod konnectivity;
 mod many_at_once;
 mod not_ready;
 mod setting;
+mod slow_start;
 mod the_lab_itself;
 mod web;

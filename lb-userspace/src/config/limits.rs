@@ -56,10 +56,10 @@ pub const MAX_PROBE_PATH: usize = 1024;
 pub const PROBE_COUNT: RangeInclusive<u8> = 1..=100;
 /// How long a flow may stay idle: a second is the resolution, a month is for ever.
 pub const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600);
-/// How long a backend may take to get its full share again. In a longer time it would be needed.
+/// How long a backend may take to get its full share again. For longer than an hour, give it a smaller weight.
 pub const SLOW_START: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
 /// The slow start of `maglev` services: an API server opens its port before its caches of all objects are full, and an
-/// anonymous probe sees no more than the port. On large clusters they take about half a minute.
+/// anonymous probe sees no more than the port. Half a minute spreads the rush and is over before anybody looks for it.
 pub const DEFAULT_SLOW_START: Duration = Duration::from_secs(30);
 /// How long connections may outlive the beginning of a drain; the agent looks once a second.
 pub const DRAIN_TIMEOUT: RangeInclusive<Duration> = TIMEOUT;
