@@ -30,6 +30,8 @@ pub(crate) struct Stage {
     pub(crate) servers: Vec<Server>,
     pub(crate) lab: Lab,
     pub(crate) ready_after: Duration,
+    /// Connections that died with the controller that had them.
+    pub(crate) in_flight: u64,
     /// Where the bars of this scene begin.
     since: LoadReport,
 }
@@ -55,17 +57,20 @@ impl Stage {
         line(&format!("   agent ready after {} ms; XDP mode {mode}", ready_after.as_millis()));
         let load = Load::start(&lab, &LoadOptions::to(lab.service(API)).rate(RATE))?;
         line(&format!("   the client makes {RATE} new TLS connections a second from here on"));
-        Ok(Self { load: Some(load), agent, servers, lab, ready_after, since: LoadReport::default() })
+        Ok(Self {
+            load: Some(load),
+            agent,
+            servers,
+            lab,
+            ready_after,
+            in_flight: 0,
+            since: LoadReport::default(),
+        })
     }
 
     /// What the load saw so far.
     pub(crate) fn seen(&self) -> Result<LoadReport> {
         self.load.as_ref().map_or_else(|| Ok(LoadReport::default()), Load::so_far)
-    }
-
-    /// What the load saw by a moment after this call.
-    pub(crate) fn by_now(&self) -> Result<LoadReport> {
-        self.load.as_ref().map_or_else(|| Ok(LoadReport::default()), Load::by_now)
     }
 
     /// A new scene: the bars begin at nothing.

@@ -13,7 +13,10 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::http::{Head, Reader};
+use crate::{
+    http::{Head, Reader},
+    tcp_info,
+};
 
 /// What failed and how.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +47,8 @@ pub(crate) struct Connection {
     pub(crate) reader: Reader,
     /// How long the TCP connect took.
     pub(crate) connect: Duration,
+    /// How often its SYN was sent again.
+    pub(crate) syns_again: u32,
 }
 
 /// Waits for a step at most so long.
@@ -82,9 +87,10 @@ impl Connection {
         let begun = Instant::now();
         let stream = step("connect", patience, connect(target, source)).await?;
         let connect = begun.elapsed();
+        let syns_again = tcp_info::retransmitted(&stream).map_err(|_| Failure::new("connect", "unknown"))?;
         let name = rustls::pki_types::ServerName::IpAddress(target.ip().into());
         let stream = step("tls", patience, connector.connect(name, stream)).await?;
-        Ok(Self { stream, reader: Reader::new(), connect })
+        Ok(Self { stream, reader: Reader::new(), connect, syns_again })
     }
 
     /// Sends a GET and reads the head of its answer.

@@ -8,7 +8,11 @@ use std::{
 };
 
 use anyhow::Result;
-use lb_tests::report::{Broken, HoldReport};
+use lb_tests::{
+    moment,
+    report::{Broken, HoldReport, Reconnected},
+};
+use serde::Serialize;
 use tokio::{task::JoinSet, time::sleep};
 use tokio_rustls::TlsConnector;
 
@@ -35,6 +39,9 @@ pub(crate) struct Arguments {
     /// A request on each this often; 0 is silence.
     #[arg(long, default_value_t = 200)]
     interval_ms: u64,
+    /// Make anew what breaks.
+    #[arg(long)]
+    reconnect: bool,
     /// How long an answer may take.
     #[arg(long, default_value_t = 10_000)]
     timeout_ms: u64,
@@ -82,6 +89,13 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     while held.join_next().await.is_some() {}
     println!("report {}", serde_json::to_string(&*shared.report())?);
     Ok(())
+}
+
+/// A line for whoever waits for it.
+fn tell(what: &str, news: &impl Serialize) {
+    if let Ok(line) = serde_json::to_string(news) {
+        println!("{what} {line}");
+    }
 }
 
 async fn open_in_turn(shared: &Arc<Shared>, held: &mut JoinSet<()>) {
@@ -151,30 +165,52 @@ impl Shared {
         }
     }
 
-    /// Holds a connection until it breaks, and tells so; or until the end, when it is asked once more.
-    async fn hold(self: Arc<Self>, mut connection: Connection, backend: String) {
-        let mut last = false;
-        let why = loop {
+    /// Holds a connection until the end, when it is asked once more; or until it breaks, and then the one that it is
+    /// replaced by.
+    async fn hold(self: Arc<Self>, mut connection: Connection, mut backend: String) {
+        while let Some(why) = self.until_broken(&mut connection, &backend).await {
+            let after_ms = self.begun.elapsed().as_millis() as u64;
+            let broken = Broken { backend: backend.clone(), why: why.into(), after_ms };
+            tell("broken", &broken);
+            self.report().broken.push(broken);
+            if !self.arguments.reconnect || *self.stop.borrow() {
+                return;
+            }
+            let Some((anew, to)) = self.open_again().await else { return };
+            let reconnected = Reconnected { from: backend, to: to.clone(), at_us: moment::now_us() };
+            tell("reconnected", &reconnected);
+            self.report().reconnected.push(reconnected);
+            (connection, backend) = (anew, to);
+        }
+        self.report().alive += 1;
+    }
+
+    /// How the connection broke; `None` when it answered to the end.
+    async fn until_broken(&self, connection: &mut Connection, backend: &str) -> Option<&'static str> {
+        loop {
+            let mut last = false;
             tokio::select! {
-                broken = self.listen(&mut connection) => if let Some(why) = broken { break why },
+                broken = self.listen(connection) => if broken.is_some() { return broken },
                 () = stop::asked(self.stop.clone()) => last = true,
             }
             match connection.whoami(last, self.patience).await {
-                Ok(answer) if answer != backend => break "another",
+                Ok(answer) if answer != backend => return Some("another"),
                 Ok(_) => self.report().requests += 1,
-                Err(failure) => break failure.how(),
+                Err(failure) => return Some(failure.how()),
             }
             if last {
-                self.report().alive += 1;
-                return;
+                return None;
             }
-        };
-        let after_ms = self.begun.elapsed().as_millis() as u64;
-        let broken = Broken { backend, why: why.into(), after_ms };
-        if let Ok(line) = serde_json::to_string(&broken) {
-            println!("broken {line}");
         }
-        self.report().broken.push(broken);
+    }
+
+    /// Another connection in place of one that broke.
+    async fn open_again(&self) -> Option<(Connection, String)> {
+        let opened = Connection::open(&self.connector, self.arguments.target, None, self.patience).await;
+        let mut connection = opened.map_err(|failure| self.fails(failure)).ok()?;
+        let answer = connection.whoami(false, self.patience).await;
+        let backend = answer.map_err(|failure| self.fails(failure)).ok()?;
+        Some((connection, backend))
     }
 
     /// Silence until the next request is due, or for ever; something else is how it broke.

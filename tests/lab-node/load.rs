@@ -10,7 +10,10 @@ use std::{
 };
 
 use anyhow::Result;
-use lb_tests::report::{Latency, LoadReport};
+use lb_tests::{
+    moment,
+    report::{Failed, Latency, LoadReport},
+};
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep},
@@ -65,7 +68,22 @@ struct Load {
     connector: TlsConnector,
     patience: Duration,
     begun: AtomicU64,
-    tally: Mutex<(LoadReport, Vec<u64>)>,
+    tally: Mutex<Tally>,
+}
+
+/// What was seen so far, and how long the connects took: all, and those whose SYN was sent again.
+#[derive(Default)]
+struct Tally {
+    report: LoadReport,
+    connects: Vec<u64>,
+    connects_again: Vec<u64>,
+}
+
+/// A connection that got its answer.
+struct Answered {
+    backend: String,
+    connect: Duration,
+    syns_again: u32,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
@@ -140,38 +158,44 @@ impl Load {
         let sources = &self.arguments.source;
         let source = sources.get((number % sources.len().max(1) as u64) as usize);
         let source = source.map(|address| SocketAddr::new(*address, 0));
+        let begun_us = moment::now_us();
         let outcome = self.talk(source).await;
         let failed = outcome.is_err();
-        self.count(number, outcome);
+        self.count(number, begun_us, outcome);
         if failed && self.arguments.rate.is_none() {
             sleep(REST).await;
         }
     }
 
-    async fn talk(&self, source: Option<SocketAddr>) -> Result<(String, Duration), Failure> {
+    async fn talk(&self, source: Option<SocketAddr>) -> Result<Answered, Failure> {
         let mut connection =
             Connection::open(&self.connector, self.arguments.target, source, self.patience).await?;
         let mut backend = String::new();
         for request in 1..=self.arguments.requests {
             backend = connection.whoami(request == self.arguments.requests, self.patience).await?;
         }
-        Ok((backend, connection.connect))
+        Ok(Answered { backend, connect: connection.connect, syns_again: connection.syns_again })
     }
 
-    fn count(&self, number: u64, outcome: Result<(String, Duration), Failure>) {
+    fn count(&self, number: u64, begun_us: u64, outcome: Result<Answered, Failure>) {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        let (report, samples) = &mut *tally;
+        let Tally { report, connects, connects_again } = &mut *tally;
         report.attempts += 1;
         match outcome {
-            Ok((backend, connect)) => {
+            Ok(Answered { backend, connect, syns_again }) => {
                 report.ok += 1;
                 *report.backends.entry(backend).or_default() += 1;
                 report.connects_over_1s += u64::from(connect > SLOW_CONNECT);
-                samples.push(connect.as_micros() as u64);
+                connects.push(connect.as_micros() as u64);
+                if syns_again > 0 {
+                    *report.syns_again.entry(syns_again.into()).or_default() += 1;
+                    connects_again.push(connect.as_micros() as u64);
+                }
             }
             Err(failure) => {
-                *report.failures.entry(failure.to_string()).or_default() += 1;
-                report.failed_numbers.push(number);
+                let why = failure.to_string();
+                *report.failures.entry(why.clone()).or_default() += 1;
+                report.failed_each.push(Failed { number, begun_us, why });
             }
         }
     }
@@ -179,12 +203,13 @@ impl Load {
     /// What was seen; sorting the latencies only at the end.
     fn report(&self, start: Instant, last: bool) -> LoadReport {
         let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut report = tally.0.clone();
+        let mut report = tally.report.clone();
         // At the end the counter has been pushed out of reach.
         report.begun = if last { report.attempts } else { self.begun.load(Ordering::Relaxed) };
         report.elapsed_ms = start.elapsed().as_millis() as u64;
         if last {
-            report.connect = Latency::of(tally.1.clone());
+            report.connect = Latency::of(tally.connects.clone());
+            report.connect_again = Latency::of(tally.connects_again.clone());
         }
         report
     }

@@ -7,6 +7,7 @@ mod http;
 mod load;
 mod server;
 mod stop;
+mod tcp_info;
 mod tls;
 
 use anyhow::Result;

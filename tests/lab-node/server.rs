@@ -6,6 +6,8 @@
 //! | `/stream?seconds=N` | a slow download whose every byte can be checked |
 //! | `/readyz` | `ok`, or the status that `/set-readyz?status=N` set |
 //!
+//! With `--drain-ms` it goes as a controller does: on SIGTERM `/readyz` turns to 500, and it serves on for so long.
+//!
 //! Plain TCP besides: echo ports give back what they get, push ports talk while the client is silent.
 
 use std::{
@@ -51,6 +53,9 @@ pub(crate) struct Arguments {
     /// The status of `/readyz`.
     #[arg(long, default_value_t = 200)]
     readyz: u16,
+    /// Serve on for so long after SIGTERM, as one that is not ready (`--shutdown-delay-duration`).
+    #[arg(long, default_value_t = 0)]
+    drain_ms: u64,
 }
 
 struct Server {
@@ -67,6 +72,7 @@ enum Kind {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
+    let drain = Duration::from_millis(arguments.drain_ms);
     let server = Arc::new(Server {
         acceptor: tls::acceptor(&arguments.name)?,
         name: arguments.name,
@@ -88,6 +94,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     }
     println!("ready");
     stop::asked(stop::listen(false)?).await;
+    server.readyz.store(500, Ordering::Relaxed);
+    tokio::time::sleep(drain).await;
     Ok(())
 }
 

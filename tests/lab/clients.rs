@@ -9,7 +9,7 @@ use crate::{
     PATIENCE, binaries,
     lab::Lab,
     process::Process,
-    report::{Broken, Counts, FetchReport, HoldReport, LoadReport},
+    report::{Broken, Counts, FetchReport, HoldReport, LoadReport, Reconnected},
 };
 
 /// How long a client may take for its last report once it was asked.
@@ -158,6 +158,10 @@ pub struct HoldOptions {
     pub connections: u64,
     /// A request on each this often; zero is silence.
     pub interval: Duration,
+    /// How long an answer may take; ten seconds when `None`.
+    pub patience: Option<Duration>,
+    /// Make anew what breaks.
+    pub reconnect: bool,
     /// All of them at once, from source ports that follow each other from this one on; one after another, from
     /// ports of the kernel's choice, when `None`.
     pub at_once_from: Option<u16>,
@@ -167,13 +171,19 @@ impl HoldOptions {
     /// So many connections from the client's node, with five requests a second on each.
     pub fn to(target: SocketAddr, connections: u64) -> Self {
         let interval = Duration::from_millis(200);
-        Self { node: "client".into(), target, connections, interval, at_once_from: None }
+        let node = "client".into();
+        Self { node, target, connections, interval, patience: None, reconnect: false, at_once_from: None }
+    }
+
+    /// So many connections on which nobody speaks until the end.
+    pub fn silent(target: SocketAddr, connections: u64) -> Self {
+        Self { interval: Duration::ZERO, ..Self::to(target, connections) }
     }
 
     /// So many silent connections, all opened at once, from source ports that follow each other.
     pub fn at_once(target: SocketAddr, connections: u64, first_port: u16) -> Self {
-        let interval = Duration::ZERO;
-        Self { interval, at_once_from: Some(first_port), ..Self::to(target, connections) }
+        let (patience, at_once_from) = (Some(PATIENCE * 3), Some(first_port));
+        Self { patience, at_once_from, ..Self::silent(target, connections) }
     }
 }
 
@@ -191,9 +201,13 @@ impl Hold {
             format!("--interval-ms={}", options.interval.as_millis()),
         ];
         if let Some(port) = options.at_once_from {
-            let patience = (PATIENCE * 3).as_millis();
             arguments.extend(["--at-once".into(), format!("--first-port={port}")]);
-            arguments.push(format!("--timeout-ms={patience}"));
+        }
+        if let Some(patience) = options.patience {
+            arguments.push(format!("--timeout-ms={}", patience.as_millis()));
+        }
+        if options.reconnect {
+            arguments.push("--reconnect".into());
         }
         let hold = Self(start(lab, &options.node, &arguments)?);
         hold.0.wait_for_line("all connections", PATIENCE * 3, |line| line.starts_with("ready "))?;
@@ -208,20 +222,32 @@ impl Hold {
 
     /// Waits until so many have broken.
     pub fn wait_broken(&self, count: usize, timeout: Duration) -> Result<Vec<Broken>> {
-        let mut skip = 0;
-        let mut broken = Vec::new();
-        while broken.len() < count {
-            let is_one = |line: &str| line.starts_with("broken ");
-            let (line, seen) = self.0.wait_for_line_after(skip, "a broken connection", timeout, is_one)?;
+        self.gather("broken", count, timeout)
+    }
+
+    /// Waits until so many that broke have been made anew.
+    pub fn wait_reconnected(&self, count: usize) -> Result<Vec<Reconnected>> {
+        self.gather("reconnected", count, PATIENCE * 3)
+    }
+
+    /// Waits for so many lines of a kind.
+    fn gather<T: DeserializeOwned>(&self, kind: &str, count: usize, timeout: Duration) -> Result<Vec<T>> {
+        let prefix = format!("{kind} ");
+        let (mut skip, mut all) = (0, Vec::new());
+        while all.len() < count {
+            let what = format!("a connection that is {kind}");
+            let is_one = |line: &str| line.starts_with(&prefix);
+            let (line, seen) = self.0.wait_for_line_after(skip, &what, timeout, is_one)?;
             skip = seen;
-            broken.push(parse(&line, "broken ")?);
+            all.push(parse(&line, &prefix)?);
         }
-        Ok(broken)
+        Ok(all)
     }
 
     /// Asks each once more, ends it and gives its report.
     pub fn stop(mut self) -> Result<HoldReport> {
-        self.0.stop(REPORT_TIMEOUT)?;
+        // What waits for a segment that TCP sends again waits for long.
+        self.0.stop(PATIENCE * 3)?;
         report(&self.0, REPORT_TIMEOUT)
     }
 }

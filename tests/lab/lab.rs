@@ -14,7 +14,7 @@ use crate::{
     builder::{LabBuilder, port_name},
     cleanup,
     namespace::Namespace,
-    plan::{Family, Node, Plan},
+    plan::{Family, Node, Plan, Segment},
 };
 
 /// Hosts, a switch and cables. Dropping it ends what runs inside and removes everything, unless it is kept.
@@ -110,12 +110,27 @@ impl Lab {
         self.set_links(node, "up")
     }
 
+    /// The switch forwards nothing of a node's any more, nor to it; the node keeps its carrier.
+    pub fn mute(&self, node: &str) -> Result<()> {
+        self.set_ports(node, |port, _| format!("link set {port} nomaster"))
+    }
+
+    /// The switch forwards again.
+    pub fn unmute(&self, node: &str) -> Result<()> {
+        self.set_ports(node, |port, segment| format!("link set {port} master {}", segment.bridge()))
+    }
+
     fn set_links(&self, name: &str, state: &str) -> Result<()> {
+        self.set_ports(name, |port, _| format!("link set {port} {state}"))
+    }
+
+    /// Changes the switch's end of each of a node's cables.
+    fn set_ports(&self, name: &str, line: impl Fn(&str, Segment) -> String) -> Result<()> {
         self.namespace(name)?;
         let node = |node: &Node| node.name == name;
         let interfaces = self.plan.nodes().into_iter().filter(node).flat_map(|node| node.interfaces);
         let lines: Vec<String> =
-            interfaces.map(|interface| format!("link set {} {state}", port_name(name, &interface))).collect();
+            interfaces.map(|interface| line(&port_name(name, &interface), interface.segment)).collect();
         self.switch.ip_batch(&lines)
     }
 

@@ -23,6 +23,7 @@ mod builder;
 pub mod cleanup;
 mod clients;
 mod lab;
+pub mod moment;
 pub mod names;
 pub mod namespace;
 mod pass;

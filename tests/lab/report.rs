@@ -18,12 +18,16 @@ pub struct LoadReport {
     pub ok: u64,
     /// Those that did not, by kind: `connect refused`, `connect timeout`, `tls reset`….
     pub failures: Counts,
-    /// The numbers of those that failed.
-    pub failed_numbers: Vec<u64>,
+    /// Each of those.
+    pub failed_each: Vec<Failed>,
     /// Answered connections by the name of who answered.
     pub backends: Counts,
     /// How long the TCP connect took.
     pub connect: Latency,
+    /// How long it took where the client sent its SYN again.
+    pub connect_again: Latency,
+    /// How often the client sent its SYN again, and how many connections that was.
+    pub syns_again: BTreeMap<u64, u64>,
     /// Connects that took over a second: a SYN was lost.
     pub connects_over_1s: u64,
     /// How long the load ran.
@@ -38,13 +42,34 @@ impl LoadReport {
 
     /// How many failed of the connections from this number on.
     pub fn failed_from(&self, number: u64) -> usize {
-        self.failed_numbers.iter().filter(|failed| **failed >= number).count()
+        self.failed_each.iter().filter(|failed| failed.number >= number).count()
+    }
+
+    /// How many failed of the connections that began after this moment.
+    pub fn failed_since(&self, moment_us: u64) -> usize {
+        self.failed_each.iter().filter(|failed| failed.begun_us > moment_us).count()
+    }
+
+    /// How many connections wanted so many further SYNs of the client, or more.
+    pub fn with_syns_again(&self, least: u64) -> u64 {
+        self.syns_again.range(least..).map(|(_, connections)| connections).sum()
     }
 
     /// How many this backend answered.
     pub fn by(&self, backend: &str) -> u64 {
         self.backends.get(backend).copied().unwrap_or(0)
     }
+}
+
+/// A connection that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// Its number.
+    pub number: u64,
+    /// When it began, by the wall clock.
+    pub begun_us: u64,
+    /// How.
+    pub why: String,
 }
 
 /// Percentiles in microseconds.
@@ -87,6 +112,8 @@ pub struct HoldReport {
     pub alive: u64,
     /// Those that did not, or broke before.
     pub broken: Vec<Broken>,
+    /// Those that broke and were made anew.
+    pub reconnected: Vec<Reconnected>,
 }
 
 /// A long-lived connection that broke.
@@ -98,6 +125,23 @@ pub struct Broken {
     pub why: String,
     /// Since the start of the client.
     pub after_ms: u64,
+}
+
+/// A long-lived connection that broke and was made anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reconnected {
+    /// Who had answered before.
+    pub from: String,
+    /// Who answers now.
+    pub to: String,
+    /// When the new one had its first answer, by the wall clock.
+    pub at_us: u64,
+}
+
+/// The middle one, where there is any.
+pub fn median(mut values: Vec<u64>) -> Option<u64> {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied()
 }
 
 /// What `lab-node fetch` saw.

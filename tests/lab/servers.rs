@@ -1,5 +1,7 @@
 //! The servers of the controllers.
 
+use std::process::ExitStatus;
+
 use anyhow::{Context, Result};
 
 use crate::{PATIENCE, binaries, lab::Lab, process::Process};
@@ -51,6 +53,16 @@ impl Server {
     /// Ends it as a crash would: its host answers RST from then on.
     pub fn kill(mut self) -> Result<()> {
         self.process.kill()
+    }
+
+    /// Asks it to end; with `--drain-ms` it serves on for a while.
+    pub fn terminate(&mut self) {
+        self.process.signal(libc::SIGTERM);
+    }
+
+    /// Waits until it has ended.
+    pub fn wait_end(mut self) -> Result<ExitStatus> {
+        self.process.wait(PATIENCE)
     }
 
     /// It may go on when its handle is dropped.

@@ -8,10 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    Agent, AgentOptions, Hold, HoldOptions, Lab, LabBuilder, PATIENCE, Process, Reply, Server, report::Counts,
+    Agent, AgentOptions, Hold, HoldOptions, Lab, LabBuilder, PATIENCE, Process, Reply, Server, ServerOptions,
+    report::Counts,
 };
 
 /// The Kubernetes API.
@@ -36,8 +37,14 @@ pub struct Setting {
 impl Setting {
     /// Controllers first, so that the agent finds all of them up.
     pub fn new(lab: LabBuilder, options: AgentOptions) -> Result<Self> {
+        Self::with_servers(lab, &ServerOptions::default(), options)
+    }
+
+    /// The same with servers of another kind.
+    pub fn with_servers(lab: LabBuilder, server: &ServerOptions, options: AgentOptions) -> Result<Self> {
         let lab = lab.build()?;
-        let servers = Server::start_all(&lab)?;
+        let start = |node: &String| Server::start_with(&lab, node, server);
+        let servers = lab.controllers().iter().map(start).collect::<Result<_>>()?;
         let agent = Agent::start(&lab, options)?;
         agent.wait_until_all("up")?;
         Ok(Self { agent, servers, lab })
@@ -108,8 +115,19 @@ impl Setting {
 
     /// Kills the server on a node, as a crash would.
     pub fn kill_server(&mut self, node: &str) -> Result<()> {
+        self.take_server(node)?.kill()
+    }
+
+    /// The server on a node; whoever takes it may put another there.
+    pub fn take_server(&mut self, node: &str) -> Result<Server> {
         let at = self.servers.iter().position(|server| server.node() == node);
-        at.map_or(Ok(()), |at| self.servers.remove(at).kill())
+        Ok(self.servers.remove(at.with_context(|| format!("{node} has no server"))?))
+    }
+
+    /// How often something has happened to a packet, by the name in `xdplb counters`.
+    pub fn counter(&self, name: &str) -> Result<u64> {
+        let counters = self.agent.json(&["counters"])?;
+        counters[name].as_u64().with_context(|| format!("no counter {name} in {counters}"))
     }
 
     /// The pin directory.

@@ -6,12 +6,16 @@ use serde_json::Value;
 
 /// The health of a backend for the service on a port; `None` when either is not there.
 pub fn health<'a>(status: &'a Value, backend: &str, port: u16) -> Option<&'a str> {
-    let service = list(status, "services").find(|service| service["port"] == port)?;
-    let backend = list(service, "backends").find(|entry| entry["name"] == backend)?;
-    backend["health"].as_str()
+    on_service(status, backend, port)?["health"].as_str()
 }
 
-/// The same on one of the service's VIPs.
+/// The entry of a backend for the service on a port; `None` when either is not there.
+pub fn on_service<'a>(status: &'a Value, backend: &str, port: u16) -> Option<&'a Value> {
+    let service = list(status, "services").find(|service| service["port"] == port)?;
+    list(service, "backends").find(|entry| entry["name"] == backend)
+}
+
+/// The health on one of the service's VIPs.
 pub fn health_on<'a>(status: &'a Value, backend: &str, service: SocketAddr) -> Option<&'a str> {
     let is_it = |entry: &&Value| entry["port"] == service.port() && entry["vip"] == service.ip().to_string();
     let service = list(status, "services").find(is_it)?;

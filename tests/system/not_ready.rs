@@ -2,7 +2,8 @@
 
 use anyhow::{Result, ensure};
 use lb_tests::{
-    Family, Hold, HoldOptions, Load, LoadOptions,
+    AgentOptions, Family, Hold, HoldOptions, Lab, Load, LoadOptions, Server, ServerOptions,
+    report::LoadReport,
     requirements::{self, Need},
 };
 
@@ -51,6 +52,45 @@ fn a_controller_that_is_not_ready_gets_nothing_new_and_keeps_what_it_has() -> Re
     assert_eq!(report.failed_from(0), 0, "no new connection failed: {report:?}");
     let report = hold.stop()?;
     assert!(report.broken.is_empty(), "no old connection broke: {report:?}");
+    Ok(())
+}
+
+/// A controller goes as kube-apiserver does with `--shutdown-delay-duration`: `/readyz` says 500, and it serves on.
+#[test]
+fn a_rolling_restart_fails_no_request() -> Result<()> {
+    if !requirements::met("a_rolling_restart_fails_no_request", NEEDS) {
+        return Ok(());
+    }
+    // Given controllers that serve on for ten seconds, and a steady load,
+    let going = ServerOptions { arguments: vec!["--drain-ms=10000".into()] };
+    let mut setting = Setting::with_servers(Lab::builder(), &going, AgentOptions::default())?;
+    let load = LoadOptions::to(setting.lab.service(API)).rate(50).requests(3);
+    let load = Load::start(&setting.lab, &load)?;
+    load.wait_for_more(30)?;
+
+    // when one after another is restarted,
+    for controller in setting.lab.controllers() {
+        let mut server = setting.take_server(&controller)?;
+        server.terminate();
+        setting.agent.wait_health(&controller, "not-ready")?;
+        server.wait_end()?;
+        let gone = load.by_now()?;
+        setting.servers.push(Server::start_with(&setting.lab, &controller, &going)?);
+        setting.agent.wait_health(&controller, "up")?;
+        let back = |report: &LoadReport| report.by(&controller) > gone.by(&controller) + 5;
+        load.wait_until("connections to it again", back)?;
+    }
+
+    // no request fails.
+    let report = load.stop()?;
+    println!(
+        "rolling restart: {} of {} connections with three requests each failed, {} were sent on",
+        report.failed(),
+        report.attempts,
+        setting.counter("redispatched")?
+    );
+    assert_eq!(report.failed(), 0, "no request fails: {report:?}");
+    assert_eq!(setting.counter("redispatched")?, 0, "nobody was drained too late");
     Ok(())
 }
 

@@ -4,7 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Result;
 use lb_tests::{
-    Family, Fetch, Hold, HoldOptions, Lab, Load, LoadOptions, Server, ServerOptions, Topology, cleanup,
+    Family, Fetch, Hold, HoldOptions, Lab, Load, LoadOptions, PATIENCE, Server, ServerOptions, Topology,
+    cleanup, moment,
     requirements::{self, LAB, Need},
 };
 
@@ -132,6 +133,60 @@ fn broken_connections_are_noticed_and_failures_have_names() -> Result<()> {
     let _server = Server::start(&lab, "c1")?;
     let report = Load::start(&lab, &LoadOptions::to(target).rate(100).count(50))?.finish()?;
     assert_eq!(report.by("c1"), 50, "the host is back with its addresses: {report:?}");
+    Ok(())
+}
+
+#[test]
+fn a_muted_node_keeps_its_carrier_and_who_waits_sends_its_syn_again() -> Result<()> {
+    if !requirements::met("a_muted_node_keeps_its_carrier_and_who_waits_sends_its_syn_again", LAB) {
+        return Ok(());
+    }
+    let lab = Lab::builder().controllers(1).build()?;
+    let _server = Server::start(&lab, "c1")?;
+    let target = controller(&lab, Family::V4, 1);
+    let report = Load::start(&lab, &LoadOptions::to(target).count(1))?.finish()?;
+    assert_eq!(report.with_syns_again(1), 0, "a SYN that arrives is sent once: {report:?}");
+
+    lab.mute("c1")?;
+    let before = moment::now_us();
+    let short = LoadOptions::to(target).count(1).argument("--timeout-ms", "300");
+    let report = Load::start(&lab, &short)?.finish()?;
+    assert_eq!(report.failures.get("connect timeout"), Some(&1), "a muted host is silent: {report:?}");
+    assert_eq!((report.failed_since(before), report.failed_since(moment::now_us())), (1, 0), "it began then");
+    let carrier = lab.exec_in("c1", "ip", &["link", "show", "xlb0"])?;
+    assert!(String::from_utf8(carrier.stdout)?.contains("LOWER_UP"), "and keeps its carrier");
+
+    let waiting = Load::start(&lab, &LoadOptions::to(target).count(1))?;
+    waiting.wait_until("a connection", |report| report.begun > 0)?;
+    lab.unmute("c1")?;
+    let report = waiting.finish()?;
+    assert_eq!((report.ok, report.with_syns_again(1)), (1, 1), "the SYN sent again arrived: {report:?}");
+    assert!(report.connect_again.max_us > 0, "and its time is told apart: {report:?}");
+    Ok(())
+}
+
+#[test]
+fn what_breaks_is_made_anew_and_a_server_goes_as_it_is_told() -> Result<()> {
+    if !requirements::met("what_breaks_is_made_anew_and_a_server_goes_as_it_is_told", LAB) {
+        return Ok(());
+    }
+    let lab = Lab::builder().controllers(1).build()?;
+    let options = ServerOptions { arguments: vec!["--drain-ms=3000".into()] };
+    let mut server = Server::start_with(&lab, "c1", &options)?;
+    let target = controller(&lab, Family::V4, 1);
+    let again = HoldOptions { reconnect: true, ..HoldOptions::silent(target, 2) };
+    let hold = Hold::start(&lab, &again)?;
+
+    server.terminate();
+    let unready = LoadOptions::to(target).count(1);
+    assert_eq!(Load::start(&lab, &unready)?.finish()?.ok, 1, "it serves on");
+    assert_eq!(Fetch::start(&lab, target, "/readyz")?.finish()?.status, 500, "and says that it goes");
+    assert!(server.wait_end()?.success(), "and then it ends");
+    assert_eq!(hold.wait_broken(2, PATIENCE)?.len(), 2, "which is noticed");
+
+    let report = hold.stop()?;
+    assert_eq!((report.opened, report.alive), (2, 0), "nobody was there to connect to: {report:?}");
+    assert_eq!(report.failures.get("connect refused"), Some(&2), "though both tried: {report:?}");
     Ok(())
 }
 
