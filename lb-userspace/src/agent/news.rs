@@ -23,16 +23,19 @@ impl News {
     }
 
     /// About this service.
+    #[must_use]
     pub fn service(self, name: &str) -> Self {
         Self(Event { service: Some(name.to_owned()), ..self.0 })
     }
 
     /// About this backend.
+    #[must_use]
     pub fn backend(self, name: &str) -> Self {
         Self(Event { backend: Some(name.to_owned()), ..self.0 })
     }
 
     /// About the backend's address of this family.
+    #[must_use]
     pub fn family(self, family: Family) -> Self {
         let word = match family {
             Family::V4 => "ipv4",
@@ -42,16 +45,19 @@ impl News {
     }
 
     /// From one word to another.
+    #[must_use]
     pub fn change(self, from: Option<&str>, to: Option<&str>) -> Self {
         Self(Event { from: from.map(Into::into), to: to.map(Into::into), ..self.0 })
     }
 
     /// About so many.
+    #[must_use]
     pub fn count(self, count: u64) -> Self {
         Self(Event { count: Some(count), ..self.0 })
     }
 
     /// Why, or what to do about it.
+    #[must_use]
     pub fn why(self, why: impl Into<String>) -> Self {
         Self(Event { why: Some(why.into()), ..self.0 })
     }

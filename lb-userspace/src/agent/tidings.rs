@@ -130,12 +130,11 @@ fn credential_news(name: &str, before: CredentialState, now: CredentialState) ->
     if before == now {
         return None;
     }
-    let news = match refusal(now) {
-        Some((what, why)) => News::warning(EventKind::Credential, format!("{name}: {what}")).why(why),
-        None => {
-            refusal(before)?;
-            News::info(EventKind::Credential, format!("{name}: the probe's credential is no longer refused"))
-        }
+    let news = if let Some((what, why)) = refusal(now) {
+        News::warning(EventKind::Credential, format!("{name}: {what}")).why(why)
+    } else {
+        refusal(before)?;
+        News::info(EventKind::Credential, format!("{name}: the probe's credential is no longer refused"))
     };
     Some(news.change(before.word(), now.word()))
 }
@@ -151,12 +150,11 @@ fn certificate_news(
     if before == left {
         return None;
     }
-    let news = match soon(Some(ends), now) {
-        Some(words) => News::warning(EventKind::Certificate, format!("{whose} {words}")).why(next),
-        None => {
-            let days = Seen::days_until(ends, now);
-            News::info(EventKind::Certificate, format!("{whose} was renewed, for {days} days"))
-        }
+    let news = if let Some(words) = soon(Some(ends), now) {
+        News::warning(EventKind::Certificate, format!("{whose} {words}")).why(next)
+    } else {
+        let days = Seen::days_until(ends, now);
+        News::info(EventKind::Certificate, format!("{whose} was renewed, for {days} days"))
     };
     Some(news.change(Some(before.word()), Some(left.word())))
 }

@@ -150,6 +150,7 @@ impl Machine {
     }
 
     /// The same, of which it is known besides whether it has ever answered.
+    #[must_use]
     pub fn having_answered(self, answered: bool) -> Self {
         Self { answered: self.answered || answered, ..self }
     }
