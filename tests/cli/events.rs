@@ -11,6 +11,10 @@ use serde_json::Value;
 
 use crate::setting::{Setting, answer, refusal};
 
+/// Two services, of which the controllers of the lab serve the first.
+const SERVICES: &str = "[[services]]\nname = \"api\"\nport = 6443\nprobe = \"tcp\"\n\n\
+                        [[services]]\nname = \"join\"\nport = 9999\nprobe = \"tcp\"\n";
+
 /// The kept events that please.
 fn events(agent: &Agent, pleases: impl Fn(&Value) -> bool) -> Result<Vec<Value>> {
     let all = agent.json(&["events"])?;
@@ -104,8 +108,6 @@ fn what_never_answered_on_a_backend_that_lives_is_unused() -> Result<()> {
     if !requirements::met("what_never_answered_on_a_backend_that_lives_is_unused", LAB) {
         return Ok(());
     }
-    const SERVICES: &str = "[[services]]\nname = \"api\"\nport = 6443\nprobe = \"tcp\"\n\n\
-                            [[services]]\nname = \"join\"\nport = 9999\nprobe = \"tcp\"\n";
     let lab = Lab::builder().controllers(2).build()?;
     let servers = vec![Server::start_with(&lab, "c1", &ServerOptions::default())?];
     let agent = Agent::start(&lab, AgentOptions { tables: SERVICES.into(), ..AgentOptions::default() })?;

@@ -118,3 +118,31 @@ fn what_a_former_agent_knew_is_of_one_service_and_one_address() {
     let expected = Probed { service: "kubernetes-api".into(), backend: 1, family: Family::V6 };
     assert_eq!(down, [&expected], "and all others are unverified");
 }
+
+#[test]
+fn silence_means_what_the_others_of_the_backend_say() {
+    let (config, resolved) = resolved(r#""10.0.0.10""#, "");
+    let (mut machines, now) = (Machines::default(), Instant::now());
+    let wanted = wanted(&config, &resolved, &[1, 2]);
+    machines.settle(wanted, Thresholds::default(), &FormerHealth::new(), now);
+    let of = |service: &str| Probed { service: service.into(), backend: 1, family: Family::V4 };
+    let refused = Outcome::Failed(FailureReason::Refused);
+    let mut answer = |service: &str, outcome, times| {
+        for _ in 0..times {
+            machines.apply(&of(service), ProbeResult::new(outcome, now, now));
+        }
+        let join = resolved.frontends.iter().find(|frontend| frontend.name == "controller-join");
+        let join = join.expect("one of the default services");
+        (machines.silence_of(&of("controller-join")), machines.silence(join, 1))
+    };
+    assert_eq!(answer("controller-join", refused, 1), (Silence::Undecided, Some(Silence::Undecided)));
+    answer("konnectivity-agent", refused, 1);
+    let (silence, _) = answer("kubernetes-api", refused, 1);
+    assert_eq!(silence, Silence::NotThereYet, "no service of the backend has answered");
+    let (silence, _) = answer("kubernetes-api", Outcome::Opaque, 2);
+    assert_eq!(silence, Silence::Unused, "another has");
+    let (silence, _) = answer("kubernetes-api", refused, 3);
+    assert_eq!(silence, Silence::Unused, "and still is when that other is lost");
+    assert_eq!(answer("controller-join", Outcome::NotReady, 1), (Silence::Lost, None), "it has answered");
+    assert_eq!(answer("controller-join", refused, 3), (Silence::Lost, Some(Silence::Lost)));
+}
