@@ -79,7 +79,7 @@ extern "C" fn one<F: Family>(index: u32, request: *mut c_void) -> i64 {
     };
     let done = match request.operation {
         collect::DELETE_EXPIRED => delete_expired::<F>(request, &key, entry),
-        collect::RESET => pair::mark_reset::<F>(request.tier, &key, entry),
+        collect::RESET => pair::mark_reset::<F>(request.tier, &key, entry, request.now),
         _ => false,
     };
     request.done += u32::from(done);

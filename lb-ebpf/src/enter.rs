@@ -222,6 +222,11 @@ fn occupied<F: Family>(packet: &Packet<'_, F>, reverse: &FlowKey<F::Address>) ->
         {
             None
         }
+        // Taken back by `redispatch`: it waits, but under pressure it is worth no more than a handshake, or a flood of SYNs
+        // that come twice would hold all ports.
+        State::Closed if Tier::HalfOpen.twin_of::<F>(reverse, entry.twin_in_place()).is_none() => {
+            Some(Entered::PortHalfOpen)
+        }
         _ => Some(Entered::PortTaken),
     }
 }

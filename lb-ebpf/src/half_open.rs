@@ -17,7 +17,7 @@ use crate::{
     forward::{self, Packet},
     maps, nat, next_hop,
     pair::Tier,
-    redispatch, transition,
+    redispatch, syn, transition,
     verdict::{self, Step, Verdict},
 };
 
@@ -141,8 +141,15 @@ fn torn<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>) -> Step<Ver
         return Err(Counter::DropBeingCollected.into());
     }
     if word.state() == State::Closed && word.direction() == Direction::Reverse {
-        // The connection has gone to another backend (`redispatch`); this one may let go of it.
-        return Ok(Verdict::answer(Counter::ResetUndone));
+        // The connection has gone to another backend (`redispatch`). This one may let go of it, if it is this one that it
+        // speaks of: it may as well hold another connection at this port, which lives.
+        // SAFETY: the entry is one of the lower tier.
+        let is_of_it = syn::is_answered(unsafe { entry.syn() }, packet.segment.acknowledgment);
+        return if is_of_it && packet.segment.flags & ACK != 0 {
+            Ok(Verdict::answer(Counter::ResetUndone))
+        } else {
+            Err(Counter::DropOrphanReply.into())
+        };
     }
     maps::count(Counter::HalfOpenTorn);
     Tier::HalfOpen.remove::<F>(&packet.segment.key);

@@ -106,11 +106,19 @@ pub fn cut<F: Family>(
 /// Marks both entries of a pair: the next packet of either end is answered with RST and closes it. `false` where it is
 /// over already.
 #[inline(always)]
-pub fn mark_reset<F: Family>(tier: Tier, key: &FlowKey<F::Address>, entry: Entry<F::Address>) -> bool {
+pub fn mark_reset<F: Family>(
+    tier: Tier,
+    key: &FlowKey<F::Address>,
+    entry: Entry<F::Address>,
+    now: Tick,
+) -> bool {
     let twin = tier.twin_of::<F>(key, entry.twin_in_place());
     let marked = mark::<F>(entry);
     if let (true, Some(twin)) = (marked, twin) {
         mark::<F>(twin);
+        // It answers for as long as its time-out from now on.
+        twin.set_last_seen(now);
+        entry.set_last_seen(now);
     }
     marked
 }

@@ -68,16 +68,17 @@ fn options_length(length: usize) -> Option<u32> {
 /// Turns the frame into the SYN of the pair that has just been entered, on its way to its backend.
 #[inline(never)]
 pub fn send<F: Family>(packet: &Packet<'_, F>, draft: &Draft<F::Address>, hop: &NextHop) -> Verdict {
-    verdict::of(make(packet, draft, hop).ok_or(Counter::DropInternal.into()))
+    verdict::of(make(packet, draft, hop).ok_or(Counter::DropRedispatchFailed.into()))
 }
 
 #[inline(always)]
 fn make<F: Family>(packet: &Packet<'_, F>, draft: &Draft<F::Address>, hop: &NextHop) -> Option<Verdict> {
     let link = maps::link(hop.link)?;
     let syn = &draft.entry.syn;
-    let tcp_length = TCP_HEADER + usize::from(syn.options_length);
-    let segment_end = ETHERNET_HEADER + F::IP_HEADER + tcp_length;
-    make_room(packet, segment_end)?;
+    let unfinished = is_unfinished(packet)?;
+    let options = if unfinished { unfinished_options(syn.options_length)? } else { syn.options_length };
+    let tcp_length = TCP_HEADER + usize::from(options);
+    make_room(packet, ETHERNET_HEADER + F::IP_HEADER + tcp_length, unfinished)?;
     let ctx = &packet.ctx;
     let ethernet = packet::at::<ETHERNET_HEADER>(ctx, 0)?;
     ethernet.set::<Mac, 0>(hop.mac);
@@ -88,31 +89,70 @@ fn make<F: Family>(packet: &Packet<'_, F>, draft: &Draft<F::Address>, hop: &Next
         ctx,
         &Header { key: &key, ip: syn.ip, hop_limit: syn.hop_limit, tcp_length: tcp_length as u16 },
     )?;
-    let sum = F::address_sum(&key.source)
+    let mut sum = F::address_sum(&key.source)
         + F::address_sum(&key.destination)
         + pseudo_header_tail(PROTOCOL_TCP, tcp_length as u16);
-    write_tcp::<F>(ctx, syn, (key.source_port, key.destination_port), sum)?;
+    if unfinished {
+        sum += finished_word(syn, options);
+    }
+    write_tcp::<F>(ctx, syn, (key.source_port, key.destination_port), sum, options)?;
     write_options::<F>(ctx, syn)?;
     Some(Verdict::transmit(hop.link))
 }
 
+/// Whether the sender of the packet has left its checksum to a device. An ICMP error, which has no TCP header, is finished
+/// by its sender.
+#[inline(always)]
+fn is_unfinished<F: Family>(packet: &Packet<'_, F>) -> Option<bool> {
+    if packet.segment.tcp_at == 0 {
+        return Some(false);
+    }
+    let checksum = unfinished::checksum_of::<F>(&packet.ctx, packet.segment, packet.settings).ok()?;
+    Some(checksum == Checksum::Partial)
+}
+
+/// Bytes between the end of the options and the end of the word that a device may write behind them.
+const FINISHED: u8 = 4;
+/// The least length of options that puts the old TCP header behind the checksum of the new one.
+const BEHIND_CHECKSUM: u8 = 12;
+
+/// Bytes of the options of a SYN that is made of an unfinished packet.
+///
+/// The kernel remembers the place of the old TCP header in the buffer, and whoever sends the frame out, or nobody, sums
+/// from there to the end and writes the result sixteen bytes behind. That word must lie within the segment, or the kernel
+/// drops it (`pskb_trim_rcsum_slow`, `net/core/skbuff.c`), and in nobody's way: so the options end (a zero, RFC 9293,
+/// section 3.1) before it, and it is padding.
+#[inline(always)]
+fn unfinished_options(length: u8) -> Option<u8> {
+    let length = if length < BEHIND_CHECKSUM { BEHIND_CHECKSUM } else { length };
+    (usize::from(length + FINISHED) <= TCP_OPTIONS).then_some(length + FINISHED)
+}
+
+/// What a device would write into that word, for the checksum to count it; where nobody writes it, nobody looks at the
+/// checksum either. The old TCP header begins six bytes behind the beginning of the new one, and as many as the options
+/// have without the padding.
+#[inline(always)]
+fn finished_word(syn: &Syn, options: u8) -> u64 {
+    let begin = i32::from(options - FINISHED) + 6 - TCP_HEADER as i32;
+    let mut sum = 0;
+    for (index, word) in syn.options.as_chunks::<2>().0.iter().enumerate() {
+        // All ones where the word is counted: without a branch, of which the verifier would walk both ways.
+        let counted = ((begin - 1 - 2 * index as i32) >> 31) as u16;
+        sum += u64::from(u16::from_ne_bytes(*word) & counted);
+    }
+    u64::from(!fold(sum))
+}
+
 /// Makes the frame as long as the SYN wants it. What is not written afterwards is zero: old bytes of the other packet do
 /// not leave as padding.
-///
-/// Where the sender has left its checksum to a device, the kernel remembers the place of the TCP header in the buffer,
-/// and whoever sends the frame out may finish a checksum there. So the SYN ends before that place, and what lies behind
-/// it is padding, in which nothing can be spoilt.
 #[inline(always)]
-fn make_room<F: Family>(packet: &Packet<'_, F>, segment_end: usize) -> Option<()> {
+fn make_room<F: Family>(packet: &Packet<'_, F>, segment_end: usize, unfinished: bool) -> Option<()> {
     let ctx = &packet.ctx;
-    let tcp_at = usize::from(packet.segment.tcp_at);
     let mut wanted = segment_end;
-    // An ICMP error, which has no TCP header, is finished by its sender.
-    if tcp_at != 0
-        && unfinished::checksum_of::<F>(ctx, packet.segment, packet.settings).ok()? == Checksum::Partial
-    {
-        packet::shorten(ctx, tcp_at + TCP_HEADER)?;
-        wanted += TCP_HEADER;
+    if unfinished {
+        // The old header ends two bytes behind its checksum.
+        packet::shorten(ctx, usize::from(packet.segment.tcp_at) + TCP_HEADER)?;
+        wanted += 2;
     }
     let wanted = if wanted < SHORTEST_FRAME { SHORTEST_FRAME } else { wanted };
     let surplus = packet::length(ctx) as i32 - wanted as i32;
@@ -123,21 +163,29 @@ fn make_room<F: Family>(packet: &Packet<'_, F>, segment_end: usize) -> Option<()
     }
     // A SYN that is shorter than the shortest frame ends in its last bytes.
     packet::at::<6>(ctx, SHORTEST_FRAME - 6)?.set::<[u8; 6], 0>([0; 6]);
-    if let Some(padding) = packet::at::<TCP_HEADER>(ctx, opaque(segment_end)) {
+    if unfinished {
+        // The padding of the options, and what lies behind the segment.
+        let padding = packet::at::<{ 16 + 2 }>(ctx, opaque(segment_end - 16))?;
         padding.set::<u32, 0>(0);
         padding.set::<u32, 4>(0);
         padding.set::<u32, 8>(0);
         padding.set::<u32, 12>(0);
-        padding.set::<u32, 16>(0);
+        padding.set::<u16, 16>(0);
     }
     Some(())
 }
 
 /// Writes the TCP header; `sum` is that of the pseudo-header.
 #[inline(always)]
-fn write_tcp<F: Family>(ctx: &XdpContext, syn: &Syn, ports: ([u8; 2], [u8; 2]), sum: u64) -> Option<()> {
+fn write_tcp<F: Family>(
+    ctx: &XdpContext,
+    syn: &Syn,
+    ports: ([u8; 2], [u8; 2]),
+    sum: u64,
+    options: u8,
+) -> Option<()> {
     let tcp = packet::at::<TCP_HEADER>(ctx, ETHERNET_HEADER + F::IP_HEADER)?;
-    let words = 5 + (syn.options_length >> 2);
+    let words = 5 + (options >> 2);
     tcp.set::<[u8; 2], { tcp_offset::SOURCE }>(ports.0);
     tcp.set::<[u8; 2], { tcp_offset::DESTINATION }>(ports.1);
     tcp.set::<u32, { tcp_offset::SEQUENCE }>(syn.sequence.to_be());
@@ -176,6 +224,13 @@ fn write_options<F: Family>(ctx: &XdpContext, syn: &Syn) -> Option<()> {
         helpers::bpf_xdp_store_bytes(ctx.as_ptr().cast(), at, syn.options.as_ptr().cast_mut().cast(), length)
     };
     (stored == 0).then_some(())
+}
+
+/// Whether an acknowledgment can be that of the SYN, of whose data nothing is known any more.
+#[inline(always)]
+pub fn is_answered(syn: &Syn, acknowledgment: u32) -> bool {
+    let first = syn.sequence.wrapping_add(sequence_length(0, syn.flags));
+    u16::try_from(acknowledgment.wrapping_sub(first)).is_ok()
 }
 
 /// Whether an acknowledgment is that of the SYN; `next` is what the client will send next. Its data may be acknowledged

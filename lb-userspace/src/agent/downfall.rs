@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use lb_common::{abi::StateWord, tcp::State};
 
-use super::{Agent, TICK, machines::Probed, members::Standing, resets::Candidate};
+use super::{Agent, TICK, machines::Probed, resets::Candidate};
 use crate::health::{FailureReason, Outcome, ProbeResult};
 
 /// A tick may be so much later than it was due before the agent mistrusts itself.
@@ -53,10 +53,6 @@ impl Agent {
     /// Resets the connections of a service on a backend that is down, in a thread of its own.
     fn reset_connections(&mut self, down: &Probed) {
         let name = self.probed_words(down);
-        if self.state.standing(Standing::is_fail_open).contains(&down.service) {
-            log::info!("{name}: its connections are kept, as no backend is healthy");
-            return;
-        }
         let services = self.state.resetting(&down.service, down.family);
         if services.is_empty() {
             return log::info!("{name}: its connections are kept, as `when_down` says");
@@ -70,7 +66,7 @@ impl Agent {
             let word = StateWord(candidate.meta.state);
             // A handshake goes to another backend by itself.
             candidate.meta.backend == backend
-                && services.contains(&word.service())
+                && services.contains(&(candidate.vip.ip(), candidate.vip.port()))
                 && word.state() != State::SynSent
         };
         tokio::task::spawn_blocking(move || match resets.end(&tables, is_of) {

@@ -2,13 +2,16 @@
 //! enough then.
 
 use anyhow::Context as _;
-use lb_common::abi::{Evidence, EvidenceEvent};
+use lb_common::{
+    abi::{Evidence, EvidenceEvent},
+    tick::{Tick, ns_from_ticks},
+};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     sync::mpsc,
 };
 
-use super::{Agent, machines::Probed};
+use super::{Agent, clock, machines::Probed};
 use crate::{
     health::{Machine, TargetId},
     kernel::tables::EvidenceRing,
@@ -16,6 +19,9 @@ use crate::{
 
 /// Events that may wait for the agent; what does not fit is told again by the programs.
 const WAITING: usize = 64;
+
+/// Evidence this old, in nanoseconds, is from the time before this agent, and a probe has looked since.
+const STALE_NS: u64 = 2_000_000_000;
 
 /// Reads the ring for as long as the agent lives.
 pub fn follow(ring: EvidenceRing) -> anyhow::Result<mpsc::Receiver<EvidenceEvent>> {
@@ -41,6 +47,10 @@ impl Agent {
     /// Takes in what the programs saw of a service on a backend: its probe is asked at once. A service without a probe of
     /// its own is nobody's evidence: its port may be refused as a rule (8133).
     pub(super) fn saw(&mut self, event: EvidenceEvent) {
+        let age = Tick::from_ns(clock::monotonic_ns()).since(Tick(event.tick));
+        if ns_from_ticks(age) > STALE_NS {
+            return;
+        }
         let Some((service, family)) = self.state.probed_on(event.service) else { return };
         let probed = Probed { service, backend: event.backend, family };
         let Some(target) = self.target_of(&probed) else { return };

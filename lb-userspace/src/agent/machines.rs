@@ -192,6 +192,12 @@ impl Machines {
         }
     }
 
+    /// What is down.
+    pub fn down(&self) -> Vec<Probed> {
+        let is_down = |(_, machine): &(&Probed, &Machine)| machine.health() == Health::Down;
+        self.0.iter().filter(is_down).map(|(probed, _)| probed.clone()).collect()
+    }
+
     /// Takes in evidence that did not come from a probe.
     pub fn suspect(&mut self, probed: &Probed, now: Instant) {
         if let Some(machine) = self.0.get_mut(probed) {

@@ -129,6 +129,9 @@ impl Agent {
         // What was found out by attaching (generic instead of native) is part of the tables.
         self.try_apply()?;
         self.schedule_probes();
+        for probed in self.state.machines().down() {
+            self.verdicts.resume(probed, Self::now());
+        }
         self.warn();
         Ok(())
     }

@@ -206,16 +206,14 @@ impl State {
         Some((frontend.name.clone(), Family::of(frontend.vip)))
     }
 
-    /// The numbers in the tables of a service's frontends of one family whose connections are reset when a backend is
-    /// down.
-    pub fn resetting(&self, service: &str, family: Family) -> BTreeSet<ServiceId> {
+    /// The VIPs and ports of a service of one family whose connections are reset when a backend is down.
+    pub fn resetting(&self, service: &str, family: Family) -> BTreeSet<Socket> {
         let is_of = |frontend: &&ServiceFrontend| {
             frontend.name == service
                 && Family::of(frontend.vip) == family
                 && frontend.when_down == WhenDown::Reset
         };
-        let frontends = self.resolved.frontends.iter().filter(is_of);
-        frontends.filter_map(|frontend| self.service_ids.get(&socket_of(frontend)).copied()).collect()
+        self.resolved.frontends.iter().filter(is_of).map(socket_of).collect()
     }
 
     fn frontends_of(&self, id: ServiceId) -> impl Iterator<Item = &ServiceFrontend> {

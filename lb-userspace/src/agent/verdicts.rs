@@ -8,8 +8,9 @@
 //!           after that ──► reset
 //! ```
 //!
-//! The others are those that were not down already; without any there is no reset. Where the balancer was itself in
-//! trouble around the failures (no carrier, late), as many failures as made the verdict are wanted again.
+//! The others are those that were not down already; without any there is no reset. As many failures as made the verdict
+//! are wanted again where the balancer was itself in trouble around the failures (no carrier, late), and where others went
+//! down at the same time, for it may be the way to them that is lost.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -37,11 +38,13 @@ struct Waiting {
     failures: u32,
     /// It is being asked once more.
     asked: bool,
+    /// Others went down at the same time: it may be the way to all of them.
+    is_doubtful: bool,
 }
 
 impl Waiting {
     fn begin(since: Instant, first_failure: Instant) -> Self {
-        Self { since, first_failure, cleared: None, failures: 0, asked: false }
+        Self { since, first_failure, cleared: None, failures: 0, asked: false, is_doubtful: false }
     }
 }
 
@@ -49,12 +52,16 @@ impl Verdicts {
     /// Takes in a change of health.
     pub fn changed(&mut self, probed: &Probed, transition: &Transition) {
         self.waiting.remove(probed);
-        // A backend that has never been seen has no connections.
-        if transition.to != Health::Down || transition.from == Health::Unverified {
+        if transition.to != Health::Down {
             return;
         }
         let first_failure = transition.first_failure.unwrap_or(transition.at);
         self.waiting.insert(probed.clone(), Waiting::begin(transition.at, first_failure));
+    }
+
+    /// Takes up the verdict of a former agent, of which nobody knows whether it was carried out.
+    pub fn resume(&mut self, probed: Probed, now: Instant) {
+        self.waiting.insert(probed, Waiting::begin(now, now));
     }
 
     /// Takes in that the balancer itself is in trouble: what its probes say is worth nothing.
@@ -81,8 +88,11 @@ impl Verdicts {
     pub fn probed(&mut self, probed: &Probed, result: &ProbeResult, machines: &Machines, fall: u32) -> bool {
         for (of, waiting) in &mut self.waiting {
             let peers = machines.peers(of).filter(|peer| takes_part(peer, waiting));
-            if waiting.cleared.is_none() && all_have_answered(peers, waiting.since) {
+            if waiting.cleared.is_none()
+                && let Some(witness) = heard(peers, waiting.since)
+            {
                 waiting.cleared = Some(result.at);
+                waiting.is_doubtful = witness == Witness::Some;
             }
         }
         let trouble = self.trouble;
@@ -93,7 +103,8 @@ impl Verdicts {
             return false;
         }
         waiting.failures += 1;
-        let is_doubtful = trouble.is_some_and(|trouble| trouble >= waiting.first_failure);
+        let is_doubtful =
+            waiting.is_doubtful || trouble.is_some_and(|trouble| trouble >= waiting.first_failure);
         let is_due = waiting.failures >= if is_doubtful { fall } else { 1 };
         if is_due {
             self.waiting.remove(probed);
@@ -108,19 +119,27 @@ fn takes_part(peer: &Machine, waiting: &Waiting) -> bool {
         && (peer.health() != Health::Down || peer.since() >= waiting.first_failure)
 }
 
-/// Whether there are others, and each has answered a probe begun after this moment. One that has gone down since is no
-/// answer, but no hindrance where another has answered: two may die at once.
-fn all_have_answered<'a>(peers: impl Iterator<Item = &'a Machine>, since: Instant) -> bool {
-    let mut answered = false;
+/// Who has answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Witness {
+    /// Every other backend.
+    All,
+    /// Those that have not gone down since.
+    Some,
+}
+
+/// Whether there are others, and each has answered a probe begun after this moment or has gone down too.
+fn heard<'a>(peers: impl Iterator<Item = &'a Machine>, since: Instant) -> Option<Witness> {
+    let (mut answered, mut fallen) = (false, false);
     for peer in peers {
         let last = peer.last().filter(|last| last.begun > since);
         match last.map(|last| last.outcome) {
-            Some(Outcome::Failed(_)) if peer.health() == Health::Down => {}
+            Some(Outcome::Failed(_)) if peer.health() == Health::Down => fallen = true,
             Some(Outcome::Up | Outcome::Opaque | Outcome::NotReady) => answered = true,
-            _ => return false,
+            _ => return None,
         }
     }
-    answered
+    answered.then_some(if fallen { Witness::Some } else { Witness::All })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Refusals whose checksum the sender has left to its device.
 //!
 //! Whoever sends such a frame out may write a checksum where the TCP header was when the frame came. So the SYN that is
-//! made of it carries a whole checksum of its own and ends before that place; what lies behind it is padding.
+//! made of it has that word in the padding of its options, and a checksum that counts what will be written there.
 
 use lb_common::{
     abi::link_flags::{CHECKSUM_FINISH, CHECKSUM_PARTIAL},
@@ -16,15 +16,13 @@ use crate::{
     packet::{
         Checksum, Packet,
         flags::{ACK, PSH, SYN},
+        fold, sum,
     },
     rig::{
         Conversation, Rig, Row, each_family,
         setting::{CONTROLLERS, FIRST, Family, Service},
     },
 };
-
-/// Where a device may write, behind the beginning of the old TCP header (RFC 9293, section 3.1).
-const TCP_HEADER: usize = 20;
 
 fn unfinished(packet: Packet) -> Packet {
     Packet { checksum: Checksum::Unfinished, ..packet }
@@ -40,10 +38,16 @@ fn begun(rig: &mut Rig, family: Family, port: u16, options: usize) -> (Conversat
     (talk, syn)
 }
 
-/// What leaves instead of an unfinished packet: the SYN, and room for what a device may write.
+/// What leaves instead of an unfinished packet: the SYN, with a word behind its options in which a device may write the
+/// sum from the old TCP header on. The checksum counts that sum, and the word is zero.
 fn made(to: &Conversation, syn: &Packet) -> Packet {
     let made = to.made(syn);
-    Packet { padding: vec![0; TCP_HEADER], ..made }
+    let mut options = made.tcp_options.clone();
+    options.resize(options.len().max(12) + 4, 0);
+    // The old header begins where the checksum of the new one has ended: 18 bytes behind its own.
+    let begin = (options.len() + 2).saturating_sub(20);
+    let written = !fold(sum(&options[begin..]));
+    Packet { tcp_options: options, checksum: Checksum::Wrong(written), padding: vec![0; 2], ..made }
 }
 
 /// A row of the first link, whose frame leaves towards the backend of a connection.
@@ -58,10 +62,10 @@ fn set_flags(rig: &mut Rig, flag: u16) {
 }
 
 #[test]
-fn a_syn_made_of_an_unfinished_refusal_ends_before_the_old_header() {
-    each_family("a_syn_made_of_an_unfinished_refusal_ends_before_the_old_header", |rig, family| {
+fn a_syn_made_of_an_unfinished_refusal_leaves_room_for_the_device() {
+    each_family("a_syn_made_of_an_unfinished_refusal_leaves_room_for_the_device", |rig, family| {
         set_flags(rig, CHECKSUM_PARTIAL);
-        for (port, options) in (23_000..).zip([0, 4, 12, 20, 40]) {
+        for (port, options) in (23_000..).zip([0, 4, 12, 20, 36]) {
             for padding in [0, 6] {
                 let (talk, syn) = begun(rig, family, port, options);
                 let next = talk.clone().to(talk.sequence(&CONTROLLERS)[1]);

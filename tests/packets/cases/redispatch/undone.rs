@@ -3,8 +3,8 @@
 
 use lb_common::{
     counters::Counter::{
-        DropUnknownReset, FlowEstablished, FlowOpened, Forwarded, HalfOpenTakenOver, PortCollision,
-        Redispatched, ResetUndone, SynRetransmitted,
+        DropOrphanReply, DropUnknownReset, FlowEstablished, FlowOpened, Forwarded, HalfOpenTakenOver,
+        PortCollision, Redispatched, ResetUndone, SynRetransmitted,
     },
     tcp::State::{Closed, Established, SynSent},
 };
@@ -37,14 +37,19 @@ fn moved(rig: &mut Rig, family: Family, port: u16) -> (Conversation, Conversatio
 /// Everything that the old backend may still say; the connection is not touched by it.
 fn says_everything(rig: &mut Rig, old: &Conversation, new: &Conversation, tier: Tier) {
     let before = rig.pair(new, tier);
-    for flags in [SYN | ACK, ACK, ACK | PSH, FIN | ACK, SYN, 0] {
+    for flags in [SYN | ACK, ACK, ACK | PSH, FIN | ACK] {
         let late = old.clone().backend_says(flags, &[]);
         rig.answers(old, &format!("flags {flags:#x}"), &late, &[ResetUndone]);
+        // It may hold another connection at this port, which lives.
+        let other = Packet { acknowledgment: late.acknowledgment.wrapping_add(1 << 20), ..late };
+        rig.drops(old, &format!("of another connection, flags {flags:#x}"), &other, &[DropOrphanReply]);
     }
-    for flags in [RST, RST | ACK] {
-        let reset = old.clone().backend_says(flags, &[]);
-        rig.drops(old, "its RST is answered with nothing", &reset, &[DropUnknownReset]);
+    for flags in [SYN, 0, RST] {
+        let late = old.clone().backend_says(flags, &[]);
+        rig.drops(old, &format!("of nobody knows what, flags {flags:#x}"), &late, &[DropOrphanReply]);
     }
+    let reset = old.clone().backend_says(RST | ACK, &[]);
+    rig.drops(old, "its RST is answered with nothing", &reset, &[DropUnknownReset]);
     let after = rig.pair(new, tier);
     assert_eq!((before.forward, before.reverse), (after.forward, after.reverse), "the connection");
     let undone = rig.get(Tier::HalfOpen, old.reverse_key()).expect("the old mapping keeps its port");
