@@ -142,7 +142,7 @@ fn what_is_not_to_be_believed_is_not_told() {
         let refusal = talk.refusal();
         for (flags, distance) in [(RST, 0), (RST | ACK, 1), (RST | ACK, 0x4000_0000)] {
             let acknowledgment = refusal.acknowledgment.wrapping_add(distance);
-            let packet = Packet { flags, acknowledgment, ..refusal.clone() };
+            let packet = Packet { acknowledgment, flags, ..refusal.clone() };
             rig.returns(&talk, "a RST from afar", &packet, &[ResetOutOfWindow, Forwarded]);
         }
         let next = talk.clone().with_candidate(1);
@@ -207,13 +207,13 @@ fn resets_that_show_nothing_are_not_counted() {
     each_family("resets_that_show_nothing_are_not_counted", |rig, family| {
         rig.forget_evidence();
         let mut talks = open(rig, family, 24_700, 3 * BURST);
-        let (far, rest) = talks.split_at_mut(usize::from(BURST));
+        let (far, others) = talks.split_at_mut(usize::from(BURST));
         for talk in far {
             let reset = talk.backend_says(RST, &[]);
             let reset = Packet { sequence: reset.sequence.wrapping_add(1 << 30), ..reset };
             rig.returns(talk, "a RST out of window", &reset, &[ResetOutOfWindow, Forwarded]);
         }
-        let (clients, closing) = rest.split_at_mut(usize::from(BURST));
+        let (clients, closing) = others.split_at_mut(usize::from(BURST));
         for talk in clients {
             let reset = talk.client_says(RST, &[]);
             rig.forwards(talk, "the client's RST", &reset, &[FlowClosed, Forwarded]);
