@@ -12,8 +12,8 @@ use lb_common::{
 
 use crate::{atomic, parse::Segment};
 
-/// A pointer to a flow entry in a map.
-#[derive(Clone, Copy)]
+/// A pointer to a flow entry in a map. Two are the same where they point to the same slot.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Entry<A: Address>(*mut Flow<A>);
 
 /// Reads a field of the entry.

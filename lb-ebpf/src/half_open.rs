@@ -16,7 +16,7 @@ use crate::{
     family::Family,
     forward::{self, Packet},
     maps, nat, next_hop,
-    pair::Tier,
+    pair::{self, Tier},
     redispatch, syn, transition,
     verdict::{self, Step, Verdict},
 };
@@ -71,9 +71,8 @@ fn of_pair<F: Family>(
     entry.touch(packet.segment, packet.now);
     let backend = F::backends().get(u32::from(entry.backend())).ok_or(Counter::DropInternal)?;
     let word = entry.word();
-    if before.state() == State::SynSent && word.state() == State::Closed && packet.segment.flags & RST == 0 {
-        // An answer to a SYN that another CPU has just taken back.
-        return Err(Counter::DropBeingCollected.into());
+    if word.state() == State::Closed && packet.segment.flags & SYN != 0 {
+        refuse_late_answer(packet, entry)?;
     }
     // Once a second is often enough to ask for the next hop, and for room where the flow table had none.
     let again = (previous.0 ^ packet.now.0) >> next_hop::REFRESH_SHIFT != 0;
@@ -91,6 +90,15 @@ fn of_pair<F: Family>(
         promote::<F>(packet, &twin_key, entry, twin);
     }
     Ok(nat::send_slowly::<F>(&packet.ctx, packet.segment, &twin_key, hop, packet.settings))
+}
+
+/// Drops the answer to a SYN that another CPU has taken back since this one looked: its client must not hear of it.
+#[inline(always)]
+fn refuse_late_answer<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>) -> Step<()> {
+    match Tier::HalfOpen.twin_of::<F>(&packet.segment.key, entry.twin_in_place()) {
+        Some(twin) if twin.word().state() != State::Dead => Ok(()),
+        _ => Err(Counter::DropBeingCollected.into()),
+    }
 }
 
 /// Whether a pair belongs into the flow table. One that is closed does not: it was refused or given up, and a flood of
@@ -151,8 +159,17 @@ fn torn<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>) -> Step<Ver
             Err(Counter::DropOrphanReply.into())
         };
     }
+    let key = &packet.segment.key;
+    if !pair::claim::<F>(key, entry, word) {
+        return Err(Counter::DropBeingCollected.into());
+    }
+    if Tier::HalfOpen.twin_of::<F>(key, entry.twin_in_place()).is_some() {
+        // Another CPU has just moved the connection, and the slot is its entry again.
+        pair::give_back(entry, word);
+        return Err(Counter::DropBeingCollected.into());
+    }
     maps::count(Counter::HalfOpenTorn);
-    Tier::HalfOpen.remove::<F>(&packet.segment.key);
+    Tier::HalfOpen.remove::<F>(key);
     match word.direction() {
         Direction::Reverse => Err(Counter::DropOrphanReply.into()),
         // An adopted flow whose guess was wrong: `adopt` removed the twin and counted the attempt.

@@ -4,7 +4,7 @@
 //! of the *forward* entry is the lock of a pair: whoever turns it to `Dead` deletes both.
 
 use lb_common::{
-    abi::{FlowKey, HalfOpen, StateWord, flow_flags},
+    abi::{Address, FlowKey, HalfOpen, StateWord, flow_flags},
     counters::Counter,
     tcp::{Direction, State},
     tick::Tick,
@@ -168,6 +168,26 @@ fn change<F: Family>(
         maps::tell_closed(key);
     }
     true
+}
+
+/// Claims an entry of the lower tier, which was in this state. `false` where it no longer is, or where the slot has gone to
+/// another entry since it was looked up.
+#[inline(never)]
+pub fn claim<F: Family>(key: &FlowKey<F::Address>, entry: Entry<F::Address>, judged: StateWord) -> bool {
+    if judged.state() == State::Dead || !entry.exchange(judged, judged.with_state(State::Dead)) {
+        return false;
+    }
+    if Tier::HalfOpen.get::<F>(key) == Some(entry) {
+        return true;
+    }
+    give_back(entry, judged);
+    false
+}
+
+/// Takes back a claim.
+#[inline(always)]
+pub fn give_back<A: Address>(entry: Entry<A>, word: StateWord) {
+    entry.exchange(word.with_state(State::Dead), word);
 }
 
 /// Claims a pair by its lock and deletes it. `false` where it is no longer in the state in which it was judged, or

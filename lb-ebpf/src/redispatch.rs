@@ -34,7 +34,7 @@ use crate::{
     family::Family,
     forward::Packet,
     half_open, maps,
-    pair::Tier,
+    pair::{self, Tier},
     syn,
     verdict::{Step, Verdict},
 };
@@ -284,7 +284,7 @@ fn carry_out<F: Family>(packet: &Packet<'_, F>, draft: &mut Draft<F::Address>) -
 
 /// Takes the old mapping back. Its reverse entry stays, closed and without a twin: the old backend may hold the
 /// connection half open, and so the port is not free at once. Where the backend has answered at this very moment, the
-/// pair stays as it is.
+/// pair stays.
 #[inline(always)]
 fn undo<F: Family>(
     forward_key: &FlowKey<F::Address>,
@@ -293,13 +293,21 @@ fn undo<F: Family>(
     packet: &Packet<'_, F>,
 ) -> Option<()> {
     let word = forward.word();
-    let claimed = word.with_state(State::Dead);
-    if word.state() != State::SynSent || !forward.exchange(word, claimed) {
+    if word.state() != State::SynSent || !pair::claim::<F>(forward_key, forward, word) {
+        return None;
+    }
+    // Another CPU may have moved the connection between our look and our claim.
+    if Tier::HalfOpen.twin_of::<F>(forward_key, forward.twin_in_place()) != Some(reverse) {
+        pair::give_back(forward, word);
         return None;
     }
     let other = reverse.word();
-    if other.state() != State::SynSent || !reverse.exchange(other, other.with_state(State::Closed)) {
-        forward.exchange(claimed, word.with_state(reverse.word().state()));
+    let closed = match other.state() {
+        State::SynSent => reverse.exchange(other, other.with_state(State::Closed)),
+        state => state == State::Closed,
+    };
+    if !closed {
+        pair::give_back(forward, word.with_state(reverse.word().state()));
         return None;
     }
     reverse.set_last_seen(packet.now);

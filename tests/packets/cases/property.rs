@@ -27,15 +27,19 @@ const CASES: u32 = 1_500;
 const OPEN: u16 = 40;
 
 /// Where a frame's segment lies, and what its checksums sum up to: 0xffff where they are right.
-struct Seen {
-    tcp_at: usize,
-    end: usize,
-    ip_sum: u16,
-    tcp_sum: u16,
+pub struct Seen {
+    /// Where TCP begins.
+    pub tcp_at: usize,
+    /// Where the packet ends.
+    pub end: usize,
+    /// That of the IPv4 header.
+    pub ip_sum: u16,
+    /// That of the segment.
+    pub tcp_sum: u16,
 }
 
 /// Reads a frame as a host would; `None` where it is not a whole TCP segment.
-fn see(frame: &[u8]) -> Option<Seen> {
+pub fn see(frame: &[u8]) -> Option<Seen> {
     let field = |at: usize| Some(usize::from(u16::from_be_bytes([*frame.get(at)?, *frame.get(at + 1)?])));
     let (tcp_at, end, addresses, ip_sum) = match field(12)? {
         0x0800 => {

@@ -20,7 +20,7 @@ const CONNECTIONS: u16 = 1_000;
 const FEW_PORTS: u16 = 7_000;
 
 /// The CPUs that this process may use.
-fn cpus() -> Vec<usize> {
+pub fn cpus() -> Vec<usize> {
     // SAFETY: zero is a value of the set, and the call writes at most its size.
     let set = unsafe {
         let mut set: libc::cpu_set_t = mem::zeroed();
@@ -32,7 +32,8 @@ fn cpus() -> Vec<usize> {
     (0..1024).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) }).collect()
 }
 
-fn pin(cpu: usize) {
+/// Keeps this thread on a CPU.
+pub fn pin(cpu: usize) {
     // SAFETY: zero is a value of the set, the number is within it, and the call reads its size.
     let failed = unsafe {
         let mut set: libc::cpu_set_t = mem::zeroed();

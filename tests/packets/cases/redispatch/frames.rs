@@ -22,12 +22,13 @@ fn options(length: usize) -> Vec<u8> {
 }
 
 /// What a refusal may look like: TCP options, payload, and what follows it in the frame.
-const SHAPES: [(usize, usize, usize); 10] = [
+const SHAPES: [(usize, usize, usize); 11] = [
     (0, 0, 0),
     (0, 0, 6),
     (0, 0, 20),
     (12, 0, 0),
     (20, 0, 0),
+    (36, 0, 0),
     (40, 0, 0),
     (0, 16, 0),
     (12, 7, 17),
