@@ -10,7 +10,8 @@ plain_data! {
     pub struct Settings {
         /// The key of the flow hash.
         pub hash_key: [u64; 2],
-        /// A filter of all our addresses (VIPs and SNAT addresses), see [`address_bit_v4`] and [`address_bit_v6`].
+        /// A filter of all our addresses (VIPs and SNAT addresses), see [`super::address_bit_v4`] and
+        /// [`super::address_bit_v6`].
         pub address_filter: [u64; ADDRESS_FILTER_WORDS],
         /// Time-out of an established connection's silence, in ticks.
         pub established_timeout: u32,
