@@ -22,7 +22,7 @@ impl Agent {
                 slow_start_percent: ramping.get(&id).copied(),
                 unused: self.state.silence(frontend, id) == Some(Silence::Unused),
                 answered: machine.is_some_and(health::Machine::has_answered),
-                since: machine.map(|machine| wall_clock(machine.since())),
+                since: self.state.since(frontend, id).map(wall_clock),
                 last_probe: machine.and_then(health::Machine::last).map(last_probe),
             }
         };
