@@ -1,0 +1,78 @@
+//! What a reset looks like at either end of a connection, and without the right to send one.
+
+use anyhow::Result;
+use lb_tests::{
+    AgentOptions, Hold, HoldOptions, Lab, PATIENCE,
+    requirements::{self, LAB, Need},
+};
+
+use crate::setting::{MANY, Setting};
+
+const NEEDS: &[Need] = &[Need::Root, Need::Bpf, Need::Program("ip"), Need::Program("setpriv")];
+
+#[test]
+fn the_controller_hears_of_a_reset_as_its_clients_do() -> Result<()> {
+    if !requirements::met("the_controller_hears_of_a_reset_as_its_clients_do", LAB) {
+        return Ok(());
+    }
+    // Given connections on which nobody speaks, and others on which only the controller does,
+    let mut setting = Setting::usual()?;
+    let silent = Hold::start(&setting.lab, &HoldOptions::silent(setting.service(), MANY))?;
+    let watching = Hold::start(&setting.lab, &HoldOptions::watching(setting.service(), MANY))?;
+    let on_c2 = [silent.backends()?["c2"], watching.backends()?["c2"]].map(|count| count as usize);
+    let c2 = setting.take_server("c2")?;
+    assert_eq!(c2.resets(), 0, "nothing is reset before anybody asks for it");
+
+    // when a backend is disabled, each of its connections ends by a RST, at the client and at the controller,
+    setting.agent.xdplb(&["backend", "disable", "c2"])?;
+    let mut broken = silent.wait_broken(on_c2[0], PATIENCE)?;
+    broken.extend(watching.wait_broken(on_c2[1], PATIENCE)?);
+    c2.wait_resets(on_c2.iter().sum())?;
+
+    // and no other connection of either does.
+    let others: usize = setting.servers.iter().map(lb_tests::Server::resets).sum();
+    let reports = [silent.stop()?, watching.stop()?];
+    let at_clients: usize = reports.iter().map(|report| report.broken.len()).sum();
+    println!(
+        "c2 disabled: {at_clients} connections were reset at the clients, {} at c2, {others} elsewhere",
+        c2.resets()
+    );
+    assert!(broken.iter().all(|one| (&*one.backend, &*one.why) == ("c2", "reset")), "{broken:?}");
+    assert_eq!(
+        (at_clients, c2.resets(), others),
+        (on_c2.iter().sum(), at_clients, 0),
+        "both ends, and no others"
+    );
+    Ok(())
+}
+
+#[test]
+fn without_cap_net_raw_a_connection_ends_with_its_next_packet() -> Result<()> {
+    if !requirements::met("without_cap_net_raw_a_connection_ends_with_its_next_packet", NEEDS) {
+        return Ok(());
+    }
+    // Given an agent that may not send frames,
+    let options = AgentOptions { without: Some("net_raw"), ..AgentOptions::default() };
+    let setting = Setting::new(Lab::builder(), options)?;
+    let asking = Hold::start(&setting.lab, &HoldOptions::to(setting.service(), MANY))?;
+    let silent = Hold::start(&setting.lab, &HoldOptions::silent(setting.service(), MANY))?;
+    let on_c2 = [asking.backends()?["c2"], silent.backends()?["c2"]].map(|count| count as usize);
+
+    // when a backend is disabled, it says what it lacks, those that ask are reset with their next request,
+    setting.agent.xdplb(&["backend", "disable", "c2"])?;
+    setting.wait_log("connections end with their next packet; give the agent CAP_NET_RAW")?;
+    asking.wait_broken(on_c2[0], PATIENCE)?;
+
+    // and those that are silent when they speak again.
+    assert_eq!(silent.broken_so_far(), 0, "nothing was sent to those on which nobody speaks");
+    let reports = [asking.stop()?, silent.stop()?];
+    println!(
+        "without CAP_NET_RAW: {on_c2:?} of two times {MANY} connections were reset, each with its next packet"
+    );
+    for (report, on_c2) in reports.iter().zip(on_c2) {
+        let of_c2 = report.broken.iter().all(|one| (&*one.backend, &*one.why) == ("c2", "reset"));
+        assert!(of_c2, "those of c2, by a RST: {:?}", report.broken);
+        assert_eq!(report.broken.len(), on_c2, "each of them, and no others");
+    }
+    Ok(())
+}
