@@ -74,6 +74,7 @@ impl Agent {
                 addresses,
                 weight: backend.weight.into(),
                 admin: admin_word(backend.state),
+                health: self.worst_health(index),
                 flows: census.flows.get(&self.state.id_of(index)).copied().unwrap_or(0),
             })
         };
@@ -178,6 +179,7 @@ fn removed(gone: &Assignment, census: &Census) -> Option<Backend> {
         addresses: gone.addresses.clone(),
         weight: 0,
         admin: Admin::Draining,
+        health: None,
         flows: *census.flows.get(&gone.id)?,
     })
 }
