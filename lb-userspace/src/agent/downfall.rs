@@ -20,7 +20,7 @@ impl Agent {
         if fell {
             self.ask_the_others(probed);
         }
-        let wanted = self.state.config().probe.fall.into();
+        let wanted = self.state.config().timing_of(&probed.service).fall.into();
         let is_due = self.verdicts.probed(probed, result, self.state.machines(), wanted);
         for cleared in self.verdicts.to_ask() {
             if let Some(target) = self.target_of(&cleared) {

@@ -25,6 +25,7 @@ pub mod host;
 pub mod leaving;
 pub mod machines;
 pub mod members;
+pub mod memory;
 pub mod network;
 pub mod news;
 pub mod probes;

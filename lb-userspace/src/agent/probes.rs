@@ -16,21 +16,22 @@ impl Agent {
     /// backend, by each family that it has VIPs of.
     pub(super) fn schedule_probes(&mut self) {
         let config = self.state.config();
-        let (timing, snat) = (config.probe, config.snat_ports.value);
+        let snat = config.snat_ports.value;
         let mut targets = BTreeMap::new();
         self.targets.clear();
         let kinds: Vec<Option<ProbeKind>> =
             config.services.iter().map(|service| kind(&service.probe)).collect();
         for wanted in self.state.probes() {
             let Some(kind) = kinds[wanted.service].clone() else { continue };
+            let service = &config.services[wanted.service];
             let target = Target {
-                address: SocketAddr::new(wanted.address, config.services[wanted.service].backend_port),
+                address: SocketAddr::new(wanted.address, service.backend_port),
                 source: None,
                 foreign_ports: Some(snat.first()..=snat.last()),
                 kind,
-                interval: timing.interval,
-                fast_interval: timing.fast_interval,
-                timeout: timing.timeout,
+                interval: service.timing.interval,
+                fast_interval: service.timing.fast_interval,
+                timeout: service.timing.timeout,
             };
             targets.insert(wanted.target(), target);
             self.targets.insert(wanted.target(), wanted.probed);

@@ -37,9 +37,9 @@ pub async fn start(
     let server = Server::bind(&options.socket).await?;
 
     let former = if options.discard_flows { Former::default() } else { Former::read(pins.path())? };
-    let health = former.health(clock::monotonic_ns());
+    let memory = former.memory(clock::Moment::now());
     network.remember(former.ways(), former.remains.links);
-    let mut state = State::new(config, &host, former.ids, &health, Agent::now())?;
+    let mut state = State::new(config, &host, former.ids, memory, Agent::now())?;
     let sizes = sizes(&state);
     if options.discard_flows {
         kernel::load::discard(&pins)?;

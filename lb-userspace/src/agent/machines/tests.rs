@@ -89,7 +89,7 @@ fn a_vip_sees_the_health_of_its_own_family() {
     let (config, resolved) = resolved(r#""10.0.0.10", "fd00::10""#, "");
     let (mut machines, now) = (Machines::default(), Instant::now());
     let wanted = wanted(&config, &resolved, &[1, 2]);
-    machines.settle(wanted, Thresholds::default(), &FormerHealth::new(), now);
+    machines.settle(wanted, |_| Thresholds::default(), &FormerHealth::new(), now);
     let refused = Outcome::Failed(FailureReason::Refused);
     for (family, outcome) in [(Family::V4, Outcome::Up), (Family::V6, refused)] {
         let probed = Probed { service: "kubernetes-api".into(), backend: 2, family };
@@ -111,8 +111,8 @@ fn what_a_former_agent_knew_is_of_one_service_and_one_address() {
     let (config, resolved) = resolved(r#""10.0.0.10", "fd00::10""#, "");
     let (mut machines, now) = (Machines::default(), Instant::now());
     let known = ("kubernetes-api".to_owned(), ip("fd00::11"));
-    let former = FormerHealth::from([(known, Known { health: Health::Down, since: now, answered: true })]);
-    machines.settle(wanted(&config, &resolved, &[1, 2]), Thresholds::default(), &former, now);
+    let former = FormerHealth::from([(known, Known { health: Health::Down, since: now, returned: None, answered: true })]);
+    machines.settle(wanted(&config, &resolved, &[1, 2]), |_| Thresholds::default(), &former, now);
     let down: Vec<&Probed> =
         machines.0.iter().filter(|(_, machine)| machine.health() == Health::Down).map(|(it, _)| it).collect();
     let expected = Probed { service: "kubernetes-api".into(), backend: 1, family: Family::V6 };
@@ -124,7 +124,7 @@ fn silence_means_what_the_others_of_the_backend_say() {
     let (config, resolved) = resolved(r#""10.0.0.10""#, "");
     let (mut machines, now) = (Machines::default(), Instant::now());
     let wanted = wanted(&config, &resolved, &[1, 2]);
-    machines.settle(wanted, Thresholds::default(), &FormerHealth::new(), now);
+    machines.settle(wanted, |_| Thresholds::default(), &FormerHealth::new(), now);
     let of = |service: &str| Probed { service: service.into(), backend: 1, family: Family::V4 };
     let refused = Outcome::Failed(FailureReason::Refused);
     let mut answer = |service: &str, outcome, times| {

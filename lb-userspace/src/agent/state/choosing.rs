@@ -8,7 +8,7 @@ use super::State;
 use crate::{
     agent::{
         endings::Ending,
-        machines::Silence,
+        machines::{self, Silence},
         members::{self, Candidate, Standing},
     },
     config::{AdminState, Family, ServiceFrontend},
@@ -93,11 +93,12 @@ impl State {
 
     /// Whether a backend went down so lately that the others of its service may be about to follow it.
     fn went_down_lately(&self, frontend: &ServiceFrontend, id: BackendId, now: Instant) -> bool {
-        let timing = self.config.probe;
-        let window = (timing.interval + timing.timeout) * u32::from(timing.fall) * 2;
-        self.machines
-            .all(frontend, id)
-            .filter(|machine| machine.health() == Health::Down)
-            .any(|machine| now.saturating_duration_since(machine.since()) < window)
+        machines::told_by(frontend).any(|service| {
+            let timing = self.config.timing_of(service);
+            let window = (timing.interval + timing.timeout) * u32::from(timing.fall) * 2;
+            let machine = self.machines.of(service, id, Family::of(frontend.vip));
+            let down = machine.filter(|machine| machine.health() == Health::Down);
+            down.is_some_and(|machine| now.saturating_duration_since(machine.since()) < window)
+        })
     }
 }

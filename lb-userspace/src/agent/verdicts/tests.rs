@@ -33,7 +33,7 @@ impl Story {
             address: Ipv4Addr::new(10, 0, 0, number as u8).into(),
         });
         let thresholds = Thresholds { rise: 2, fall: FALL };
-        machines.settle(wanted.collect(), thresholds, &FormerHealth::new(), now);
+        machines.settle(wanted.collect(), |_| thresholds, &FormerHealth::new(), now);
         let mut story = Self { machines, verdicts: Verdicts::default(), now };
         (1..=backends).for_each(|number| assert!(!story.answers(number)));
         story
