@@ -23,7 +23,7 @@ impl Agent {
         let wanted = self.state.config().timing_of(&probed.service).fall.into();
         let is_due = self.verdicts.probed(probed, result, self.state.machines(), wanted);
         for cleared in self.verdicts.to_ask() {
-            if let Some(target) = self.target_of(&cleared) {
+            if let Some(target) = self.targets.number_of(&cleared) {
                 self.prober.wake(target);
             }
         }

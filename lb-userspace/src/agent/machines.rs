@@ -13,7 +13,7 @@ use lb_common::abi::BackendId;
 
 use crate::{
     config::{Config, Family, Resolved, ServiceFrontend},
-    health::{Health, Machine, ProbeResult, TargetId, Thresholds, Transition, follow},
+    health::{Health, Machine, ProbeResult, Thresholds, Transition, follow},
 };
 
 /// What a machine is of.
@@ -104,18 +104,6 @@ pub fn wanted(config: &Config, resolved: &Resolved, id_of: &[BackendId]) -> Vec<
         }
     }
     wanted
-}
-
-impl Wanted {
-    /// The number of the probe: no other has it.
-    pub fn target(&self) -> TargetId {
-        let family = match self.probed.family {
-            Family::V4 => 0,
-            Family::V6 => 1,
-        };
-        let service = self.service as u64;
-        TargetId((service << 1 | family) << BackendId::BITS | u64::from(self.probed.backend))
-    }
 }
 
 /// The machines.

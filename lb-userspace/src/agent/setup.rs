@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::{
     Agent, Options, addresses::Addresses, apply::Applier, attaching, catalog::Catalog, clock, collector,
     drop_log, endings::Endings, events::EventLog, former::Former, host, network::Network, news::News,
-    settings, state::State, tidings::Tidings, verdicts::Verdicts,
+    settings, state::State, targets::Targets, tidings::Tidings, verdicts::Verdicts,
 };
 use crate::{
     config::{ClusterKey, Config, Family},
@@ -28,7 +28,7 @@ use crate::{
 pub async fn start(
     options: Options,
 ) -> anyhow::Result<(Agent, Server, mpsc::Receiver<(TargetId, ProbeResult)>)> {
-    let (file, config) = Agent::read_config(&options)?;
+    let (file, config, kinds) = Agent::read_config(&options)?;
     let mut network = Network::open().await?;
     let host = network.host_facts();
     config.resolve(&host)?;
@@ -70,7 +70,8 @@ pub async fn start(
         attached: BTreeMap::new(),
         key: key_words,
         prober,
-        targets: BTreeMap::new(),
+        kinds,
+        targets: Targets::default(),
         tidings: Tidings::default(),
         verdicts: Verdicts::default(),
         ticked: Agent::now(),

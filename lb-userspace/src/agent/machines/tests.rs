@@ -49,12 +49,12 @@ fn probes(vips: &str, tables: &str) -> Vec<String> {
 }
 
 #[test]
-fn both_families_are_probed_and_no_probe_has_the_number_of_another() {
+fn both_families_are_probed() {
     let (config, resolved) = resolved(r#""10.0.0.10", "fd00::10""#, "");
     let wanted = wanted(&config, &resolved, &[1, 4095]);
     assert_eq!(wanted.len(), 3 * 2 * 2, "three services, two backends, two families: {wanted:?}");
-    let numbers: BTreeSet<TargetId> = wanted.iter().map(Wanted::target).collect();
-    assert_eq!(numbers.len(), wanted.len(), "each has a number of its own: {numbers:?}");
+    let different: BTreeSet<&Probed> = wanted.iter().map(|wanted| &wanted.probed).collect();
+    assert_eq!(different.len(), wanted.len(), "each of something else: {wanted:?}");
     assert!(wanted.iter().all(|wanted| Family::of(wanted.address) == wanted.probed.family));
 }
 
@@ -111,7 +111,10 @@ fn what_a_former_agent_knew_is_of_one_service_and_one_address() {
     let (config, resolved) = resolved(r#""10.0.0.10", "fd00::10""#, "");
     let (mut machines, now) = (Machines::default(), Instant::now());
     let known = ("kubernetes-api".to_owned(), ip("fd00::11"));
-    let former = FormerHealth::from([(known, Known { health: Health::Down, since: now, returned: None, answered: true })]);
+    let former = FormerHealth::from([(
+        known,
+        Known { health: Health::Down, since: now, returned: None, answered: true },
+    )]);
     machines.settle(wanted(&config, &resolved, &[1, 2]), |_| Thresholds::default(), &former, now);
     let down: Vec<&Probed> =
         machines.0.iter().filter(|(_, machine)| machine.health() == Health::Down).map(|(it, _)| it).collect();
