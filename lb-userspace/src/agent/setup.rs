@@ -1,7 +1,7 @@
 //! From the command line to a serving agent.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, mpsc as std_mpsc},
 };
 
@@ -74,6 +74,7 @@ pub async fn start(
         targets: Targets::default(),
         tidings: Tidings::default(),
         verdicts: Verdicts::default(),
+        without_carrier: BTreeSet::new(),
         ticked: Agent::now(),
         collector,
         census,
@@ -131,7 +132,8 @@ impl Agent {
         self.try_apply()?;
         self.schedule_probes();
         for probed in self.state.machines().down() {
-            self.verdicts.resume(probed, Self::now());
+            let fall = self.state.config().timing_of(&probed.service).fall.into();
+            self.verdicts.resume(probed, Self::now(), fall);
         }
         self.warn();
         Ok(())

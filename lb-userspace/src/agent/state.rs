@@ -184,15 +184,6 @@ impl State {
         machines::wanted(&self.config, &self.resolved, &self.id_of)
     }
 
-    /// What the next agent is to remember.
-    pub fn memory(&self) -> Memory {
-        let known = self.probes().into_iter().filter_map(|wanted| {
-            let known = self.machine_of(&wanted.probed)?.into();
-            Some(((wanted.probed.service, wanted.address), known))
-        });
-        Memory { known: known.collect(), last_good: self.last_good.clone() }
-    }
-
     /// Takes in a probe's result.
     pub fn probed(&mut self, probed: &Probed, result: ProbeResult) -> Option<Transition> {
         self.machines.apply(probed, result)
@@ -237,12 +228,17 @@ impl State {
 
     /// The machine of a probe.
     pub fn machine_of(&self, probed: &Probed) -> Option<&Machine> {
-        self.machines.of(&probed.service, probed.backend, probed.family)
+        self.machines.machine(probed)
     }
 
     /// The health of a backend as a frontend sees it.
     pub fn health(&self, frontend: &ServiceFrontend, id: BackendId) -> Health {
         self.machines.health(frontend, id)
+    }
+
+    /// Since when it is that.
+    pub fn since(&self, frontend: &ServiceFrontend, id: BackendId) -> Option<Instant> {
+        self.machines.since(frontend, id)
     }
 
     /// How the services stand that have no healthy backend.

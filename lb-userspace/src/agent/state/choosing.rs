@@ -1,4 +1,4 @@
-//! Who takes new connections, who is on the way back, and who leaves.
+//! Who takes new connections, who is on the way back, and who leaves; and what the next agent is to remember of it.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -10,6 +10,7 @@ use crate::{
         endings::Ending,
         machines::{self, Silence},
         members::{self, Candidate, Standing},
+        memory::Memory,
     },
     config::{AdminState, Family, ServiceFrontend},
     health::Health,
@@ -80,6 +81,15 @@ impl State {
         });
         let ending_of = |cut: bool| if cut { Ending::AtOnce } else { Ending::Drained };
         live.chain(self.ids.tombstones().map(move |gone| (gone.id, ending_of(gone.cut))))
+    }
+
+    /// What the next agent is to remember.
+    pub fn memory(&self) -> Memory {
+        let known = self.probes().into_iter().filter_map(|wanted| {
+            let known = self.machine_of(&wanted.probed)?.into();
+            Some(((wanted.probed.service, wanted.address), known))
+        });
+        Memory { known: known.collect(), last_good: self.last_good.clone() }
     }
 
     /// Whether it is worth a word that none of these is healthy. Nothing listens anywhere, as it seems by intention, where
