@@ -2,6 +2,8 @@
 
 use std::net::TcpListener;
 
+use tokio::time::timeout;
+
 use super::schedule::Schedule;
 use super::*;
 
@@ -161,7 +163,8 @@ async fn a_probe_that_panics_is_a_failure_of_this_host_and_the_target_is_asked_a
     let broken = Target { timeout: Duration::MAX, ..target(open, Duration::from_millis(100)) };
     prober.set(TargetId(1), broken);
     for _ in 0..2 {
-        let (_, result) = results.recv().await.expect("the prober lives");
+        let next = timeout(Duration::from_secs(20), results.recv()).await;
+        let (_, result) = next.expect("the target is asked again").expect("the prober lives");
         assert_eq!(result.outcome, Outcome::Failed(FailureReason::Panicked));
     }
     assert!(FailureReason::Panicked.is_local(), "no backend is judged by it");

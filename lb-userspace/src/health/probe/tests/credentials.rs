@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::ServerConfig;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::timeout;
 
 use super::servers::{Asked, Authority, Identity, answering};
 use super::*;
@@ -117,7 +118,8 @@ async fn files_that_cannot_be_looked_at_in_time_are_this_hosts_trouble_and_the_n
     assert_eq!(patient.ask().await.outcome, Outcome::Up);
     // As a file system that hangs holds it.
     let hangs = https.materials().take_turn().await;
-    assert_eq!(soon.ask().await.outcome, failed(FailureReason::NoLocalFiles));
+    let result = timeout(PATIENCE, soon.ask()).await.expect("it waits no longer than its own time");
+    assert_eq!(result.outcome, failed(FailureReason::NoLocalFiles));
     drop(hangs);
     assert_eq!(patient.ask().await.outcome, Outcome::Up);
 }
