@@ -14,7 +14,7 @@
 //! asked at their fast interval. A target that is down and stays down is not among them.
 //!
 //! A time-out that is noticed much later than it was due says more about this host than about the backend, and is
-//! told as [`FailureReason::Late`](super::FailureReason::Late).
+//! told as [`FailureReason::Late`].
 
 mod schedule;
 
