@@ -127,7 +127,10 @@ fn reset_is_plausible<F: Family>(
     }
     let expected = twin.last_acknowledgment();
     let seen = entry.next_sequence();
-    (expected == 0 && seen == 0) || near(segment.sequence, expected) || near(segment.sequence, seen)
+    // 0 stands for a number that has not been seen, and is near nothing.
+    (expected | seen) == 0
+        || (expected != 0 && near(segment.sequence, expected))
+        || (seen != 0 && near(segment.sequence, seen))
 }
 
 #[inline(always)]
