@@ -6,7 +6,7 @@ use lb_common::{
     counters::Counter,
     tcp::{
         self, Direction, State,
-        flags::{ACK, RST, SYN},
+        flags::{ACK, FIN, RST, SYN},
     },
 };
 
@@ -75,7 +75,8 @@ fn advance<F: Family>(packet: &Packet<'_, F>, tier: Tier, entry: Entry<F::Addres
     let state = word.state();
     let next = state.after(direction, flags);
     if next == state {
-        if state == State::SynReceived && flags & (SYN | ACK) == SYN {
+        if state == State::SynReceived && direction == Direction::Forward && flags & (SYN | ACK | FIN) == SYN
+        {
             maps::count(Counter::SynRetransmitted);
         }
         return;
