@@ -5,7 +5,10 @@ use std::{
     fmt::{self, Display, Formatter},
 };
 
-use lb_common::counters::{self, Counter};
+use lb_common::{
+    abi::{EVIDENCE_KINDS, Evidence},
+    counters::{self, Counter},
+};
 
 use crate::program::Ran;
 
@@ -22,6 +25,7 @@ pub struct Coverage {
     pub stories: u64,
     verdicts: BTreeMap<String, u64>,
     counted: BTreeMap<&'static str, u64>,
+    told: BTreeMap<String, u64>,
 }
 
 impl Coverage {
@@ -29,17 +33,23 @@ impl Coverage {
     pub fn note(&mut self, ran: &Ran) {
         self.frames += 1;
         *self.verdicts.entry(format!("{:?}", ran.verdict)).or_default() += 1;
+        for (_, kind) in &ran.told {
+            *self.told.entry(format!("{kind:?}")).or_default() += 1;
+        }
         for counter in &ran.counted {
             *self.counted.entry(counter.name()).or_default() += 1;
         }
     }
 
     /// Counters that should have been reached and were not, and those that should not and were.
-    pub fn surprises(&self) -> Vec<&'static str> {
+    pub fn surprises(&self) -> Vec<String> {
         let out_of_reach = |counter: Counter| OUT_OF_REACH.iter().any(|(other, _)| *other == counter);
         let is_surprise =
             |counter: &&Counter| self.counted.contains_key(counter.name()) == out_of_reach(**counter);
-        counters::ALL.iter().filter(is_surprise).map(|counter| counter.name()).collect()
+        let counters = counters::ALL.iter().filter(is_surprise).map(|counter| counter.name().to_owned());
+        let kinds =
+            (0..EVIDENCE_KINDS as u8).filter_map(Evidence::from_number).map(|kind| format!("{kind:?}"));
+        counters.chain(kinds.filter(|kind| !self.told.contains_key(kind))).collect()
     }
 }
 
@@ -48,6 +58,10 @@ impl Display for Coverage {
         writeln!(formatter, "{} packets in {} stories", self.frames, self.stories)?;
         for (verdict, times) in &self.verdicts {
             writeln!(formatter, "  {verdict:30} {times:>10}")?;
+        }
+        writeln!(formatter, "told of backends:")?;
+        for (kind, times) in &self.told {
+            writeln!(formatter, "  {kind:30} {times:>10}")?;
         }
         writeln!(formatter, "counters:")?;
         for counter in counters::ALL {

@@ -39,6 +39,12 @@ impl<'a> Duel<'a> {
         for (service, choice) in &beginning.choices {
             program.set_choice(*service, &choice.slots, &choice.list);
         }
+        for (key, backend) in &beginning.backends {
+            program.set_backend(key.0, key.1, backend.condition);
+        }
+        for at in &beginning.endpoints {
+            program.add_endpoint(*at);
+        }
         let model = Model::new(beginning.clone());
         Self { program, model, beginning, interfaces, halves: HashSet::new(), coverage: Coverage::default() }
     }
@@ -210,7 +216,7 @@ impl<'a> Duel<'a> {
                 tables.collected = world::now().wrapping_sub(*ticks);
                 self.program.set_collected(tables.collected);
             }
-            Change::Older { tier, key, ticks } => self.make_older(*tier, *key, *ticks),
+            Change::Older { tier, key, both, ticks } => self.make_older(*tier, *key, *both, *ticks),
             Change::Overwritten(key) => self.overwrite(*key),
             Change::Claimed { tier, key } => self.claim(*tier, *key),
             Change::Forgets(ticks) => self.forget(*ticks),
@@ -226,8 +232,8 @@ impl<'a> Duel<'a> {
         std::iter::once(key).chain(twin).filter(|key| self.model.tier(tier).contains_key(key)).collect()
     }
 
-    fn make_older(&mut self, tier: Tier, key: Tuple, ticks: u32) {
-        for key in self.pair(tier, key) {
+    fn make_older(&mut self, tier: Tier, key: Tuple, both: bool, ticks: u32) {
+        for key in self.pair(tier, key).into_iter().take(if both { 2 } else { 1 }) {
             let entry = self.model.entry_mut(tier, key).expect("it was found");
             entry.last_seen = entry.last_seen.wrapping_sub(ticks);
             let last_seen = entry.last_seen;

@@ -19,7 +19,10 @@ pub fn of_frame(input: &[u8], ran: &Ran) -> Result<(), Difference> {
         Verdict::Drop => Ok(()),
         Verdict::Pass if ran.output == input => Ok(()),
         Verdict::Pass => Err("a frame that passes is changed".into()),
-        Verdict::Transmit | Verdict::Redirect => no_worse(input, &ran.output),
+        Verdict::Transmit | Verdict::Redirect => {
+            to_one_host(input, &ran.output)?;
+            no_worse(input, &ran.output)
+        }
     }
 }
 
@@ -42,6 +45,16 @@ fn counted_once(ran: &Ran) -> Result<(), Difference> {
         [name] if fits(name) => Ok(()),
         _ => Err(format!("{:?} is counted as {ends:?}", ran.verdict)),
     }
+}
+
+/// Never a broadcast, never a guess at a next hop.
+fn to_one_host(input: &[u8], output: &[u8]) -> Result<(), Difference> {
+    let to = &output[..6];
+    let is_answer = *to == input[6..12];
+    if to[0] & 1 == 1 || (to.iter().all(|byte| *byte == 0) && !is_answer) {
+        return Err(format!("a frame leaves for {to:02x?}"));
+    }
+    Ok(())
 }
 
 /// What the checksums of a frame sum up to: 0xffff where they are right. That of IPv4's header comes first.
@@ -102,6 +115,9 @@ pub fn of_tables(model: &Model, halves: &HashSet<Tuple>) -> Result<(), Differenc
             let refused = !entry.reverse && entry.unconfirmed;
             let may_be_alone = tier == Tier::HalfOpen && (undone || refused);
             let is_torn = halves.contains(key) || halves.contains(&entry.twin);
+            if tier == Tier::Flows && model.half_open.contains_key(key) {
+                return Err(format!("{key:?} is in both tiers"));
+            }
             if model.twin_of(tier, *key).is_none() && !may_be_alone && !is_torn {
                 return Err(format!("{key:?} in {tier:?} is half a pair: {entry:?}"));
             }

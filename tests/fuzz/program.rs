@@ -19,7 +19,7 @@ use crate::{
     model::{Condition, Memory, Policy, Service, Tier, Tuple, tables::Unfinished},
     rig::{
         self, Rig, Verdict,
-        setting::{CONTROLLERS, FAMILIES, Family, SERVICES},
+        setting::{FAMILIES, Family, SERVICES},
     },
     stored::Stored,
     world,
@@ -163,7 +163,7 @@ impl<'a> Program<'a> {
             Condition::Reset => backend_state::RESET,
         };
         let controller =
-            CONTROLLERS.into_iter().find(|controller| controller.id == id).expect("it is one of these");
+            world::backends().into_iter().find(|controller| controller.id == id).expect("it is one of these");
         self.rig.set_backend_state(family(ipv4), controller, state);
     }
 
@@ -178,6 +178,16 @@ impl<'a> Program<'a> {
         choice.rotation[..list.len()].copy_from_slice(list);
         let inner = self.choices.get_mut(&service).expect("every service has a choice");
         inner.set(0, *choice, 0).expect("a choice can be written");
+    }
+
+    /// Adds where a backend serves.
+    pub fn add_endpoint(&mut self, at: SocketAddr) {
+        let (tables, port) = (&mut self.rig.plane.tables, at.port().to_be_bytes());
+        match at.ip() {
+            IpAddr::V4(address) => tables.v4.endpoints.insert(abi::Endpoint::new(address.into(), port), 0, 0),
+            IpAddr::V6(address) => tables.v6.endpoints.insert(abi::Endpoint::new(address.into(), port), 0, 0),
+        }
+        .expect("an endpoint can be written");
     }
 
     /// Adds or removes a service.

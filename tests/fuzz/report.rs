@@ -69,7 +69,7 @@ fn hex(bytes: &[u8]) -> String {
 /// What a frame says.
 fn words(bytes: &[u8]) -> String {
     match frame::read(bytes) {
-        None => "no packet for one host".into(),
+        None => "no packet of one host for another".into(),
         Some((to, Meaning::Other)) => format!("something to {to} that is no TCP"),
         Some((_, Meaning::Defective { key, reason })) => format!("{} → {}, {}", key.0, key.1, reason.name()),
         Some((_, Meaning::Unreachable { answer, sequence })) => {

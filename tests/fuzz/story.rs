@@ -54,12 +54,14 @@ pub enum Change {
     Ports(u16),
     /// The agent collected last so many ticks ago.
     Collected(u32),
-    /// A pair's last packets were so much earlier.
+    /// A connection's last packets were so much earlier.
     Older {
         /// Its tier.
         tier: Tier,
         /// One of its keys.
         key: Tuple,
+        /// Whether those of both ends, or only those of this key.
+        both: bool,
         /// Ticks.
         ticks: u32,
     },

@@ -16,14 +16,25 @@ use crate::{
     rig::{
         Rig, TIMEOUTS, ip, now_ns, seconds,
         setting::{
-            self, CONTROLLERS, FAMILIES, FIRST, FIRST_PORT, Family, GATEWAY_MAC, NEIGHBOUR_MAC, OUR_MAC,
-            PORTS, SERVICES,
+            self, CONTROLLERS, Controller, FAMILIES, FIRST, FIRST_PORT, Family, GATEWAY_MAC, NEIGHBOUR_MAC,
+            OUR_MAC, PORTS, SERVICES,
         },
     },
 };
 
 /// Connections that the flow table of each family holds: so few that a story can fill it.
 pub const FLOW_TABLE: u32 = 4;
+
+/// The backends: those of the rig, and so many that no list of attempts comes to its end by itself.
+pub fn backends() -> Vec<Controller> {
+    let more = (5..=12).map(|id| Controller {
+        id,
+        mac: [2, 0, 0, 0, 1, id as u8],
+        link: 0,
+        vip_is_source: id % 2 == 0,
+    });
+    CONTROLLERS.into_iter().chain(more).collect()
+}
 
 /// A host that is the balancer itself, with a connection to its own proxy.
 const LOCAL_HOST: u8 = 250;
@@ -44,7 +55,7 @@ impl HostConnection {
         let listener = TcpListener::bind(service).expect("the VIP is the host's");
         let socket =
             Socket::new(Domain::for_address(service), Type::STREAM, None).expect("a socket can be made");
-        let from = SocketAddr::new(family.client(LOCAL_HOST), 0);
+        let from = SocketAddr::new(family.client(LOCAL_HOST), 40_000);
         socket.bind(&from.into()).expect("the address is the host's");
         socket.connect(&service.into()).expect("the proxy listens");
         let (served, from) = listener.accept().expect("the client has connected");
@@ -86,7 +97,7 @@ pub fn tables(rig: &Rig, host_connections: &[HostConnection]) -> Tables {
         for service in SERVICES {
             of_service(&mut tables, family, service);
         }
-        for controller in CONTROLLERS {
+        for controller in backends() {
             let backend = Backend {
                 address: family.controller(controller),
                 snat: family.snat(),
@@ -103,15 +114,15 @@ pub fn tables(rig: &Rig, host_connections: &[HostConnection]) -> Tables {
 
 fn of_service(tables: &mut Tables, family: Family, service: setting::Service) {
     let all: Vec<u16> = CONTROLLERS.iter().map(|controller| controller.id).collect();
-    let (policy, backends) = match service {
+    let (policy, chosen) = match service {
         setting::Service::Agents => (Policy::Spread, all),
         setting::Service::Empty => (Policy::Maglev, Vec::new()),
         setting::Service::Api | setting::Service::Mapped => (Policy::Maglev, vec![FIRST.id]),
     };
     let (id, backend_port) = (service.id(family), service.backend_port());
     tables.services.insert(family.service(service), Service { id, backend_port, policy });
-    tables.choices.insert(id, Choice { slots: backends.clone(), list: backends });
-    for controller in CONTROLLERS {
+    tables.choices.insert(id, Choice { slots: chosen.clone(), list: chosen });
+    for controller in backends() {
         tables.endpoints.insert(SocketAddr::new(family.controller(controller), backend_port));
     }
 }

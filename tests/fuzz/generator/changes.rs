@@ -11,6 +11,7 @@ use crate::{
         setting::{CONTROLLERS, Family, SERVICES},
     },
     story::Change,
+    world,
 };
 
 /// What a story begins with.
@@ -49,7 +50,7 @@ pub fn any(random: &mut Random, family: Family, model: &Model) -> Change {
         (9..13, Some((tier, key))) => {
             let ticks =
                 [1, 40, 46, 61, 64, seconds(6), seconds(58), seconds(62), seconds(601), seconds(7201)];
-            Change::Older { tier, key, ticks: random.pick(&ticks) }
+            Change::Older { tier, key, both: !random.once_in(4), ticks: random.pick(&ticks) }
         }
         (13..15, Some((Tier::HalfOpen, key))) => Change::Overwritten(key),
         (15, Some((tier, key))) if !model.tier(tier)[&key].reverse => Change::Claimed { tier, key },
@@ -62,18 +63,24 @@ pub fn any(random: &mut Random, family: Family, model: &Model) -> Change {
 fn backend(random: &mut Random, family: Family) -> Change {
     use Condition::{Absent, Active, Reset, Unresolved};
     let condition = random.pick(&[Active, Active, Unresolved, Reset, Absent]);
-    Change::Backend { ipv4: family == Family::V4, id: random.pick(&CONTROLLERS).id, condition }
+    let backends = if random.once_in(4) { world::backends() } else { CONTROLLERS.to_vec() };
+    Change::Backend { ipv4: family == Family::V4, id: random.pick(&backends).id, condition }
 }
 
-/// Some backends, of which the list has some; or other ones.
+/// Some backends, of which some have more of the slots than others; or a list of others.
 fn choice(random: &mut Random, family: Family) -> Change {
+    let all = if random.once_in(4) { world::backends() } else { CONTROLLERS.to_vec() };
     let some = |random: &mut Random| -> Vec<u16> {
-        let chosen = random.byte() | random.byte();
-        let ids = CONTROLLERS.iter().map(|controller| controller.id);
-        ids.filter(|id| chosen >> id & 1 == 1).collect()
+        let chosen = random.short() | random.short();
+        all.iter().map(|controller| controller.id).filter(|id| chosen >> id & 1 == 1).collect()
     };
     let list = some(random);
-    let slots = if random.once_in(4) { some(random) } else { list.clone() };
+    let mut slots = if random.once_in(4) { some(random) } else { list.clone() };
+    for _ in 0..random.below(4) {
+        if !slots.is_empty() {
+            slots.push(random.pick(&slots));
+        }
+    }
     Change::Choice { service: random.pick(&SERVICES).id(family), slots, list }
 }
 

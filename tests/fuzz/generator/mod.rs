@@ -28,6 +28,21 @@ pub struct Generator {
     beginning: Vec<Change>,
     /// Steps that are left.
     left: usize,
+    /// How its connections go.
+    style: Style,
+    /// Frames that have come, of which some come again.
+    past: Vec<Step>,
+}
+
+/// How the connections of a story go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    /// In turn, mostly, and with some of everything.
+    Mixed,
+    /// They are opened and stay.
+    Crowd,
+    /// They are opened, and their backends reset them.
+    Storm,
 }
 
 impl Generator {
@@ -35,13 +50,18 @@ impl Generator {
     pub fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let family = random.pick(&FAMILIES);
-        let count = 1 + random.below(MOST_TALKS);
+        let count = 1 + random.below(MOST_TALKS).max(random.below(MOST_TALKS));
         // Few clients and services, so that connections meet.
-        let services: Vec<_> = (0..2).map(|_| random.pick(&SERVICES)).collect();
+        let services: Vec<_> = (0..3).map(|_| random.pick(&SERVICES)).collect();
         let talks = (0..count).map(|_| Talk::new(&mut random, family, &services)).collect();
         let beginning = changes::beginning(&mut random, family);
         let left = random.pick(&LENGTHS);
-        Self { random, family, talks, beginning, left }
+        let style = match random.below(10) {
+            0 => Style::Crowd,
+            1 => Style::Storm,
+            _ => Style::Mixed,
+        };
+        Self { random, family, talks, beginning, left, style, past: Vec::new() }
     }
 
     /// The next step; `None` at the end.
@@ -53,12 +73,17 @@ impl Generator {
         let random = &mut self.random;
         let step = match random.below(100) {
             0..6 => Step::Change(changes::any(random, self.family, model)),
-            6..14 => strangers::packet(random, self.family, model),
+            6..13 => strangers::packet(random, self.family, model),
+            13..17 if !self.past.is_empty() => random.pick(&self.past),
             _ => {
                 let index = random.below(self.talks.len());
-                self.talks[index].packet(random, model)
+                self.talks[index].packet(random, model, self.style)
             }
         };
-        Some(shape::perhaps_broken(&mut self.random, step))
+        let step = shape::perhaps_broken(&mut self.random, step);
+        if matches!(step, Step::Frame { .. }) {
+            self.past.push(step.clone());
+        }
+        Some(step)
     }
 }

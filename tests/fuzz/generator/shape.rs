@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::{
-    packet::{Checksum, Packet, SHORTEST_FRAME, flags::SYN},
+    packet::{Checksum, Packet, SHORTEST_FRAME, flags::SYN, fold},
     random::Random,
     story::Step,
 };
@@ -35,7 +35,23 @@ pub fn send(random: &mut Random, mut packet: Packet, link: usize, meant: String)
     } else if random.once_in(8) {
         packet.padding = padding(random);
     }
+    if packet.payload.len() >= 2 && random.once_in(20) {
+        coincide(&mut packet);
+    }
     Step::Frame { interface: interface(random, link), bytes: packet.bytes(), meant }
+}
+
+/// Ends the payload so that the right checksum is the very sum of the pseudo-header, as if it were unfinished.
+fn coincide(packet: &mut Packet) {
+    let even = packet.payload.len() & !1;
+    packet.payload.truncate(even);
+    packet.payload[even - 2..].fill(0);
+    packet.checksum = Checksum::Right;
+    let (bytes, at) = (packet.bytes(), packet.tcp_at() + 16);
+    let field = u16::from_be_bytes([bytes[at], bytes[at + 1]]);
+    // The checksum is the complement of the sum, so it lacks what the end is to add.
+    let missing = fold(u64::from(field) + u64::from(!fold(packet.pseudo_header_sum())));
+    packet.payload[even - 2..].copy_from_slice(&missing.to_be_bytes());
 }
 
 fn strange_v4(random: &mut Random, packet: &mut Packet) {
@@ -96,7 +112,12 @@ const PLACES: [usize; 20] = [12, 13, 14, 16, 17, 18, 19, 20, 21, 22, 23, 30, 33,
 
 fn break_it(random: &mut Random, bytes: &mut Vec<u8>) -> &'static str {
     let anywhere = random.below(bytes.len());
-    match random.below(8) {
+    match random.below(9) {
+        8 => {
+            let tag = [0x81, 0, 0, random.byte()];
+            bytes.splice(12..12, tag);
+            "it has a VLAN tag"
+        }
         0 | 1 => {
             bytes[anywhere] ^= 1 << random.below(8);
             "a bit is flipped"

@@ -1,6 +1,8 @@
 //! Packets of nobody's connection: orphans, martians, other ports, other protocols, bytes without a meaning.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use lb_common::abi::{AddressV4, AddressV6, address_bit_v4, address_bit_v6};
 
 use super::shape;
 use crate::{
@@ -60,12 +62,29 @@ fn source(random: &mut Random, family: Family) -> SocketAddr {
 fn destination(random: &mut Random, family: Family) -> SocketAddr {
     let service = random.pick(&SERVICES);
     match random.below(8) {
+        0 if random.once_in(2) => SocketAddr::new(double(family), service.port()),
         0 => SocketAddr::new(family.foreign(), service.port()),
         1 => SocketAddr::new(family.snat(), service.port()),
         2 => SocketAddr::new(family.own_on_eth1(), service.port()),
         3 => SocketAddr::new(family.vip(), random.short()),
         _ => family.service(service),
     }
+}
+
+/// An address that is not ours, but has the same bit as the VIP in the filter of our addresses.
+fn double(family: Family) -> IpAddr {
+    let bit = |address: IpAddr| match address {
+        IpAddr::V4(address) => address_bit_v4(AddressV4::from(address).words()[0]),
+        IpAddr::V6(address) => address_bit_v6(AddressV6::from(address).words()),
+    };
+    let numbered = |number: u32| -> IpAddr {
+        match family {
+            Family::V4 => Ipv4Addr::from_bits(0x0a09_0000 + number).into(),
+            Family::V6 => Ipv6Addr::from_bits((0x2001_0db8_0009 << 80) + u128::from(number)).into(),
+        }
+    };
+    let wanted = bit(family.vip());
+    (0..).map(numbered).find(|address| bit(*address) == wanted).expect("one of a thousand has it")
 }
 
 /// From where a backend serves, or nearly, to a SNAT port, or nearly.

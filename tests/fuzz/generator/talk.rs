@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use lb_common::tcp::State;
 
-use super::shape;
+use super::{Style, shape};
 use crate::{
     icmp::IcmpError,
     model::{Entry, Model, Tuple},
@@ -16,6 +16,7 @@ use crate::{
     random::Random,
     rig::setting::{CONTROLLERS, Family, GATEWAY_MAC, NEIGHBOUR_MAC, OUR_MAC, Service},
     story::Step,
+    world,
 };
 
 /// A client's connection to a service.
@@ -72,10 +73,19 @@ impl Talk {
     }
 
     /// The next packet of this connection.
-    pub fn packet(&mut self, random: &mut Random, model: &Model) -> Step {
+    pub fn packet(&mut self, random: &mut Random, model: &Model, style: Style) -> Step {
         let state = self.entry(model).map(|entry| entry.state);
-        let (speaker, flags, data) =
-            if random.once_in(4) { whatever(random) } else { in_turn(random, state) };
+        let is_regular = !random.once_in(if style == Style::Mixed { 4 } else { 12 });
+        let (speaker, flags, data) = match (style, state) {
+            _ if !is_regular => whatever(random),
+            (Style::Storm, Some(State::Established)) => (Speaker::Backend, RST, 0),
+            (Style::Storm, Some(State::Closed)) => (Speaker::Client, SYN, 0),
+            (Style::Storm | Style::Crowd, None) => (Speaker::Client, SYN, 0),
+            (Style::Storm | Style::Crowd, Some(State::SynSent)) => (Speaker::Backend, SYN | ACK, 0),
+            (Style::Storm | Style::Crowd, Some(State::SynReceived)) => (Speaker::Client, ACK, 0),
+            (Style::Crowd, Some(State::Established)) => (Speaker::Client, ACK | PSH, 10),
+            _ => in_turn(random, state),
+        };
         match speaker {
             Speaker::Client => self.client_says(random, flags, data),
             Speaker::Backend => self.backend_says(random, model, flags, data),
@@ -105,7 +115,8 @@ impl Talk {
     /// From a mapping of this client, mostly the present one.
     fn backend_says(&mut self, random: &mut Random, model: &Model, flags: u8, data: usize) -> Step {
         let (from, to) = self.mapping(random, model);
-        let controller = CONTROLLERS.into_iter().find(|other| self.family.controller(*other) == from.ip());
+        let controller =
+            world::backends().into_iter().find(|other| self.family.controller(*other) == from.ip());
         let controller = controller.unwrap_or(CONTROLLERS[0]);
         let mut packet = Packet::new(from, to, flags);
         packet.sequence = off(random, self.backend_next);
@@ -159,6 +170,9 @@ impl Talk {
         about.tcp_options = shape::options(random);
         let mut error = IcmpError::unreachable(self.family.gateway(), &about, random.byte() % 6);
         (error.from, error.to) = (GATEWAY_MAC, OUR_MAC[0]);
+        if random.once_in(12) {
+            error.destination = random.pick(&[self.family.vip(), self.family.snat()]);
+        }
         if random.once_in(8) {
             error.kind = random.byte() % 16;
         }
@@ -183,7 +197,7 @@ impl Talk {
 /// What comes next in a connection of this state, mostly.
 fn in_turn(random: &mut Random, state: Option<State>) -> (Speaker, u8, usize) {
     use Speaker::{Backend, Client, Router};
-    let data = random.pick(&[0, 0, 1, 33, 512, 1400]);
+    let data = random.pick(&[0, 0, 1, 33, 492, 512, 1400, 3000]);
     let turns: &[(Speaker, u8, usize)] = match state {
         None => &[(Client, SYN, 0), (Client, SYN, 0), (Client, SYN, 0), (Client, ACK | PSH, data)],
         Some(State::SynSent) => &[

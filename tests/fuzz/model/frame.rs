@@ -106,10 +106,11 @@ struct Place {
     is_fragment: bool,
 }
 
-/// To whom a frame is addressed, and what it means; `None` where it is no IP packet for one host.
+/// To whom a frame is addressed, and what it means; `None` where it is no IP packet of one host for another.
 pub fn read(frame: &[u8]) -> Option<(IpAddr, Meaning)> {
-    let is_for_a_group = frame.first()? & 1 == 1;
-    if is_for_a_group {
+    // No frame comes from a group, and what is for a group is no TCP of ours (RFC 1122, section 4.2.3.10).
+    let is_of_a_group = (frame.first()? | frame.get(6)?) & 1 == 1;
+    if is_of_a_group {
         return None;
     }
     match number(frame, 12)? {
@@ -239,7 +240,7 @@ fn unreachable_v4(frame: &[u8]) -> Option<Meaning> {
     if !speaks || kind != 3 || code == 4 || !is_tcp {
         return None;
     }
-    quoted_segment(quoted, 12, 4, 20)
+    quoted_segment(quoted, 12, 4, 20, address(frame, 30, 4)?)
 }
 
 /// "Destination unreachable" (RFC 4443, section 3.1). What we send has no extension headers.
@@ -250,17 +251,24 @@ fn unreachable_v6(frame: &[u8]) -> Option<Meaning> {
     if frame[20] != ICMPV6 || kind != 1 || !is_tcp {
         return None;
     }
-    quoted_segment(quoted, 8, 16, 40)
+    quoted_segment(quoted, 8, 16, 40, address(frame, 38, 16)?)
 }
 
-/// The first eight bytes of a quoted segment have its ports and its sequence number.
-fn quoted_segment(quoted: &[u8], addresses: usize, length: usize, header: usize) -> Option<Meaning> {
+/// The first eight bytes of a quoted segment have its ports and its sequence number. An error goes to whoever sent what it
+/// quotes.
+fn quoted_segment(
+    quoted: &[u8],
+    addresses: usize,
+    length: usize,
+    header: usize,
+    told: IpAddr,
+) -> Option<Meaning> {
     quoted.get(header..header + 8)?;
     let source = SocketAddr::new(address(quoted, addresses, length)?, number(quoted, header)?);
     let destination =
         SocketAddr::new(address(quoted, addresses + length, length)?, number(quoted, header + 2)?);
     let sequence = u32::from(number(quoted, header + 4)?) << 16 | u32::from(number(quoted, header + 6)?);
-    Some(Meaning::Unreachable { answer: (destination, source), sequence })
+    (source.ip() == told).then_some(Meaning::Unreachable { answer: (destination, source), sequence })
 }
 
 /// The 16-bit number at a place.
