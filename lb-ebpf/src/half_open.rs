@@ -47,7 +47,8 @@ fn judge<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>) -> Step<Ve
         return torn(packet, entry);
     };
     let word = entry.word();
-    if word.has(flow_flags::UNCONFIRMED) && word.direction() == Direction::Reverse {
+    let is_guess = word.has(flow_flags::UNCONFIRMED) && !word.has(flow_flags::RESET);
+    if is_guess && word.direction() == Direction::Reverse {
         adopt::judge_reply(packet, entry, twin).go_on()?;
     }
     if redispatch::may_move(entry, twin) {
