@@ -16,7 +16,7 @@ use lb_common::{
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use crate::{
-    model::{Condition, Memory, Policy, Service, Tier, Tuple, tables::Unfinished},
+    model::{Condition, Memory, Policy, Service, Tables, Tier, Tuple, tables::Unfinished},
     rig::{
         self, Rig, Verdict,
         setting::{FAMILIES, Family, SERVICES},
@@ -254,8 +254,8 @@ impl<'a> Program<'a> {
     }
 
     /// What the model is told in the beginning.
-    pub fn tables(&self, host_connections: &[world::HostConnection]) -> crate::model::Tables {
-        world::tables(self.rig, host_connections)
+    pub fn tables(&self, host_connections: &[world::HostConnection], flow_table: u32) -> Tables {
+        world::tables(self.rig, host_connections, flow_table)
     }
 }
 

@@ -9,16 +9,21 @@ use crate::{
     generator::Generator,
     program::Program,
     report,
-    rig::{self, Rig, setting::FAMILIES},
+    rig::{self, Rig, SMALL, setting::FAMILIES},
     shorten,
     story::Step,
-    world::{FLOW_TABLE, HostConnection},
+    world::HostConnection,
 };
 
 /// The seed of the portion that every test run has.
 const SEED: u64 = 1;
 /// Its packets.
 const PACKETS: u64 = 1_000_000;
+/// Those of the portion for a program that differs in one thing.
+const FEW_PACKETS: u64 = 50_000;
+
+/// Connections that the flow table of each family holds: so few that a story can fill it.
+const FLOW_TABLE: u32 = 4;
 
 /// The seed to begin with, in the environment: that of the first story, the next has the next.
 const SEED_VARIABLE: &str = "XDPLB_FUZZ_SEED";
@@ -62,12 +67,13 @@ fn failure(duel: &mut Duel<'_>, seed: u64, steps: &[Step], difference: &str) -> 
     )
 }
 
-fn run(rig: &mut Rig, first: u64, enough: &Enough) {
+/// Runs stories from a seed on, with a flow table of so many connections.
+fn run(rig: &mut Rig, flow_table: u32, first: u64, enough: &Enough) {
     let far = rig::index_of("far0");
     let host_connections = FAMILIES.map(HostConnection::open);
     let interfaces = [rig.interfaces[0], rig.interfaces[1], far];
     let program = Program::new(rig);
-    let tables = program.tables(&host_connections);
+    let tables = program.tables(&host_connections, flow_table);
     let mut duel = Duel::new(program, tables, interfaces);
     let begun = Instant::now();
     for seed in first.. {
@@ -100,5 +106,13 @@ fn the_program_does_what_the_model_says() {
         Enough::Time(Instant::now() + Duration::from_secs(minutes * 60))
     });
     let sizes = Sizes { flow_table: FLOW_TABLE, half_open_table: 512, ipv4: true, ipv6: true };
-    rig::with("the_program_does_what_the_model_says", sizes, |rig| run(rig, first, &enough));
+    rig::with("the_program_does_what_the_model_says", sizes, |rig| run(rig, FLOW_TABLE, first, &enough));
+}
+
+/// The same programs with what they say of drops are compiled otherwise.
+#[test]
+fn the_program_does_the_same_when_it_tells_of_drops() {
+    rig::with_drop_log("the_program_does_the_same_when_it_tells_of_drops", |rig| {
+        run(rig, SMALL.flow_table, SEED, &Enough::Packets(FEW_PACKETS));
+    });
 }

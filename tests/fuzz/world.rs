@@ -22,9 +22,6 @@ use crate::{
     },
 };
 
-/// Connections that the flow table of each family holds: so few that a story can fill it.
-pub const FLOW_TABLE: u32 = 4;
-
 /// The backends: those of the rig, and so many that no list of attempts comes to its end by itself.
 pub fn backends() -> Vec<Controller> {
     let more = (5..=12).map(|id| Controller {
@@ -69,7 +66,7 @@ pub fn now() -> u32 {
 }
 
 /// The tables of the rig as they are in the beginning.
-pub fn tables(rig: &Rig, host_connections: &[HostConnection]) -> Tables {
+pub fn tables(rig: &Rig, host_connections: &[HostConnection], flow_table: u32) -> Tables {
     let mut tables = Tables {
         ours: HashSet::new(),
         services: HashMap::new(),
@@ -88,7 +85,7 @@ pub fn tables(rig: &Rig, host_connections: &[HostConnection]) -> Tables {
         },
         collected: now(),
         uncollected_after: seconds(3600),
-        capacity: FLOW_TABLE as usize * 2,
+        capacity: flow_table as usize * 2,
         routes: routes(),
         host_connections: host_connections.iter().map(|connection| connection.key).collect(),
     };

@@ -26,7 +26,8 @@ impl Model {
         let Some(twin) = self.twin_of(Tier::HalfOpen, key) else {
             return self.torn(packet, &before);
         };
-        if before.unconfirmed && before.reverse {
+        // One that is to be reset is answered, whatever its reply says of the guess.
+        if before.unconfirmed && before.reverse && !before.reset {
             self.judge_reply(packet, twin)?;
         }
         if before.state == State::SynSent && !before.reset && !self.half_open[&twin].reset {
