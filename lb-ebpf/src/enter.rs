@@ -3,7 +3,7 @@
 use lb_common::{
     abi::{Address, BackendId, Flow, FlowKey, FlowMeta, HalfOpen, NextHop, Service, StateWord, flow_flags},
     counters::Counter,
-    tcp::{self, State},
+    tcp::{self, State, flags::ACK},
 };
 
 use crate::{
@@ -99,7 +99,7 @@ pub fn begin<F: Family>(packet: &Packet<'_, F>, draft: &mut Draft<F::Address>) {
         packets: 1,
         bytes: u64::from(segment.ip_length),
         next_sequence: segment.sequence.wrapping_add(tcp::sequence_length(segment.payload, segment.flags)),
-        last_acknowledgment: segment.acknowledgment,
+        last_acknowledgment: if segment.flags & ACK == 0 { 0 } else { segment.acknowledgment },
         ..FlowMeta::default()
     };
 }

@@ -52,8 +52,9 @@ pub fn packet(ctx: &XdpContext) -> Verdict {
     let Some(ethernet) = packet::at::<ETHERNET_HEADER>(ctx, 0) else {
         return NOT_OURS;
     };
-    // A frame to a group is never TCP of ours: a host ignores such segments too (RFC 1122, section 4.2.3.10).
-    if ethernet.get::<u8, 0>() & 1 != 0 {
+    // A frame to a group is never TCP of ours: a host ignores such segments too (RFC 1122, section 4.2.3.10). And none comes
+    // from a group (IEEE 802.3, section 3.2.3): its answer would go to all of that.
+    if (ethernet.get::<u8, 0>() | ethernet.get::<u8, 6>()) & 1 != 0 {
         return NOT_OURS;
     }
     match ethernet.be16::<12>() {

@@ -45,13 +45,15 @@ fn judge<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>) -> Step<Ve
         return torn(packet, entry);
     };
     let word = entry.word();
-    if word.has(flow_flags::UNCONFIRMED) && word.direction() == Direction::Reverse {
+    let is_guess = word.has(flow_flags::UNCONFIRMED) && !word.has(flow_flags::RESET);
+    if is_guess && word.direction() == Direction::Reverse {
         adopt::judge_reply::<F>(&packet.ctx, entry.pointer(), twin.pointer()).go_on()?;
     }
     if redispatch::may_move(entry, twin) {
         redispatch::plan::<F>(&packet.ctx, entry.half_open(), twin.half_open()).go_on()?;
     }
-    if !forward::is_quiet(word, packet.segment.flags) {
+    // A connection may stay here for long, and its backend go meanwhile.
+    if !forward::is_quiet(word, packet.segment.flags) || !admit::is_usable::<F>(entry.backend()) {
         transition::packet::<F>(&packet.ctx, Tier::HalfOpen.number(), entry.pointer()).go_on()?;
     }
     of_pair(packet, entry, twin, word)
@@ -136,7 +138,9 @@ fn promote<F: Family>(
 fn stays_below<F: Family>(entry: Entry<F::Address>, twin: Entry<F::Address>, reason: Counter) {
     let forward = if entry.word().direction() == Direction::Forward { entry } else { twin };
     let word = forward.word();
-    if !word.has(flow_flags::STAYS_BELOW) && forward.exchange(word, word.with(flow_flags::STAYS_BELOW)) {
+    // A pair that is being deleted was not refused.
+    let is_known = word.has(flow_flags::STAYS_BELOW) || word.state() == State::Dead;
+    if !is_known && forward.exchange(word, word.with(flow_flags::STAYS_BELOW)) {
         maps::count(reason);
     }
 }

@@ -44,8 +44,10 @@ fn turn_around<F: Family>(packet: &Packet<'_, F>) -> Step<()> {
     }
     // Who finishes the checksum of the packet finishes that of its answer too.
     let checksum = unfinished::checksum_of::<F>(&packet.ctx, packet.segment, packet.settings)?;
-    let wanted = ETHERNET_HEADER + F::IP_HEADER + TCP_HEADER;
-    let wanted = if wanted < SHORTEST_FRAME { SHORTEST_FRAME } else { wanted };
+    let plain = ETHERNET_HEADER + F::IP_HEADER + TCP_HEADER;
+    // What is shorter already came from no wire. Its answer ends with the segment, and not in bytes of the packet.
+    let has_padding = plain < SHORTEST_FRAME && packet::length(&packet.ctx) >= SHORTEST_FRAME;
+    let wanted = if has_padding { SHORTEST_FRAME } else { plain };
     packet::shorten(&packet.ctx, wanted).ok_or(Counter::DropInternal)?;
     write::<F>(packet, checksum).ok_or(Counter::DropInternal.into())
 }

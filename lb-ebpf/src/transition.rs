@@ -6,7 +6,7 @@ use lb_common::{
     counters::Counter,
     tcp::{
         self, Direction, State,
-        flags::{ACK, RST, SYN},
+        flags::{ACK, FIN, RST, SYN},
     },
 };
 
@@ -88,7 +88,8 @@ fn advance<F: Family>(packet: &Packet<'_, F>, tier: Tier, entry: Entry<F::Addres
     let state = word.state();
     let next = state.after(direction, flags);
     if next == state {
-        if state == State::SynReceived && flags & (SYN | ACK) == SYN {
+        if state == State::SynReceived && direction == Direction::Forward && flags & (SYN | ACK | FIN) == SYN
+        {
             maps::count(Counter::SynRetransmitted);
         }
         return;
@@ -139,7 +140,10 @@ fn reset_is_plausible<F: Family>(
     }
     let expected = twin.last_acknowledgment();
     let seen = entry.next_sequence();
-    (expected == 0 && seen == 0) || near(segment.sequence, expected) || near(segment.sequence, seen)
+    // 0 stands for a number that has not been seen, and is near nothing.
+    (expected | seen) == 0
+        || (expected != 0 && near(segment.sequence, expected))
+        || (seen != 0 && near(segment.sequence, seen))
 }
 
 #[inline(always)]

@@ -191,6 +191,10 @@ impl Family for V4 {
         }
         let tcp = packet::at::<8>(ctx, QUOTED + IPV4_HEADER)?;
         let (source, destination) = (quoted.get::<AddressV4, 12>(), quoted.get::<AddressV4, 16>());
+        // An error goes to whoever sent what it quotes.
+        if source != segment.key.destination {
+            return None;
+        }
         segment.key = FlowKey::new(destination, tcp.get::<[u8; 2], 2>(), source, tcp.get::<[u8; 2], 0>());
         segment.sequence = tcp.be32::<4>();
         Some(())

@@ -166,6 +166,10 @@ impl Family for V6 {
         }
         let tcp = packet::at::<8>(ctx, QUOTED + IPV6_HEADER)?;
         let (source, destination) = (quoted.get::<AddressV6, 8>(), quoted.get::<AddressV6, 24>());
+        // An error goes to whoever sent what it quotes.
+        if source.words() != segment.key.destination.words() {
+            return None;
+        }
         segment.key = FlowKey::new(destination, tcp.get::<[u8; 2], 2>(), source, tcp.get::<[u8; 2], 0>());
         segment.sequence = tcp.be32::<4>();
         Some(())
