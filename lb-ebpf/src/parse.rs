@@ -117,7 +117,7 @@ pub fn ipv6(ctx: &XdpContext) -> Option<Layout> {
 #[inline(always)]
 fn ipv6_extensions(ctx: &XdpContext, mut next: u8, ip_length: usize) -> Option<Layout> {
     let mut tcp_at = ETHERNET_HEADER + IPV6_HEADER;
-    let mut exception = None;
+    let mut is_fragment = false;
     for _ in 0..IPV6_EXTENSIONS {
         match next {
             PROTOCOL_HOP_BY_HOP | PROTOCOL_DESTINATION_OPTIONS => {
@@ -133,11 +133,13 @@ fn ipv6_extensions(ctx: &XdpContext, mut next: u8, ip_length: usize) -> Option<L
                 if extension.be16::<2>() >> 3 != 0 {
                     return None;
                 }
-                exception = Some(Parsed::Fragment(tcp_at));
+                is_fragment = true;
             }
             _ => break,
         }
     }
+    // The ports lie behind the last extension header, which need not be that of the fragment.
+    let exception = if is_fragment { Some(Parsed::Fragment(tcp_at)) } else { None };
     (next == PROTOCOL_TCP).then_some(Layout { tcp_at, ip_length, exception })
 }
 

@@ -13,6 +13,7 @@ use lb_common::{
 use crate::{
     family::{Family, Header},
     forward::Packet,
+    global::{Word as _, global},
     packet::{self, Span},
     unfinished::{self, Checksum},
     verdict::{self, Step, Verdict},
@@ -25,11 +26,15 @@ pub const SHORTEST_FRAME: usize = 60;
 /// The time to live of an answer.
 const HOP_LIMIT: u8 = 64;
 
-/// Answers a packet with a RST that its sender must believe. A RST itself is answered with nothing, but counted the
-/// same.
-#[inline(never)]
-pub fn answer<F: Family>(packet: &Packet<'_, F>, verdict: Verdict) -> Verdict {
-    verdict::of(turn_around(packet).map(|()| verdict))
+global! {
+    /// Answers a packet with a RST that its sender must believe, and returns the verdict. A RST itself is answered with nothing,
+    /// but counted the same.
+    pub fn answer(verdict: u32) [] -> Verdict = with_reset as answer_v4, answer_v6;
+}
+
+#[inline(always)]
+fn with_reset<F: Family>(packet: &Packet<'_, F>, verdict: u32) -> Verdict {
+    verdict::of(turn_around(packet).map(|()| Verdict::from_word(verdict)))
 }
 
 #[inline(always)]
@@ -39,8 +44,10 @@ fn turn_around<F: Family>(packet: &Packet<'_, F>) -> Step<()> {
     }
     // Who finishes the checksum of the packet finishes that of its answer too.
     let checksum = unfinished::checksum_of::<F>(&packet.ctx, packet.segment, packet.settings)?;
-    let wanted = ETHERNET_HEADER + F::IP_HEADER + TCP_HEADER;
-    let wanted = if wanted < SHORTEST_FRAME { SHORTEST_FRAME } else { wanted };
+    let plain = ETHERNET_HEADER + F::IP_HEADER + TCP_HEADER;
+    // What is shorter already came from no wire. Its answer ends with the segment, and not in bytes of the packet.
+    let has_padding = plain < SHORTEST_FRAME && packet::length(&packet.ctx) >= SHORTEST_FRAME;
+    let wanted = if has_padding { SHORTEST_FRAME } else { plain };
     packet::shorten(&packet.ctx, wanted).ok_or(Counter::DropInternal)?;
     write::<F>(packet, checksum).ok_or(Counter::DropInternal.into())
 }

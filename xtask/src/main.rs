@@ -1,6 +1,7 @@
-//! What a newcomer types: set-up, tests, demo.
+//! What a newcomer types: set-up, tests, demo; and the fuzzer.
 
 mod demo;
+mod fuzz;
 mod process;
 mod setup;
 mod tally;
@@ -26,6 +27,8 @@ enum Task {
     Test,
     /// Show xdplb at work in a lab of network namespaces.
     Demo(demo::Arguments),
+    /// Run the data plane against its model on stories that nobody has thought of, until one differs.
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::run().map(|()| true),
         Task::Test => Ok(test::run()),
         Task::Demo(arguments) => demo::run(&arguments).map(|()| true),
+        Task::Fuzz(arguments) => fuzz::run(&arguments),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

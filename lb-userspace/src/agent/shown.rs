@@ -35,6 +35,15 @@ impl Agent {
             backends: frontend.backends.iter().map(backend).collect(),
         }
     }
+
+    /// The worst health of a backend on the services that it has. What nothing listens on by intention does not count.
+    pub(super) fn worst_health(&self, backend: usize) -> Option<Health> {
+        let id = self.state.id_of(backend);
+        let of_backend = self.state.resolved().frontends.iter().filter(|it| it.backends.contains(&backend));
+        let used = of_backend.filter(|frontend| self.state.silence(frontend, id) != Some(Silence::Unused));
+        let severity = |health: &Health| Health::ALL.iter().position(|other| other == health);
+        used.map(|frontend| health_word(self.state.health(frontend, id))).max_by_key(severity)
+    }
 }
 
 fn last_probe(result: ProbeResult) -> LastProbe {
@@ -57,7 +66,7 @@ fn wall_clock(moment: Instant) -> Timestamp {
     Timestamp::new(now.checked_sub(moment.elapsed()).unwrap_or(now))
 }
 
-fn health_word(health: health::Health) -> Health {
+pub(super) fn health_word(health: health::Health) -> Health {
     match health {
         health::Health::Unverified => Health::Unverified,
         health::Health::Up => Health::Up,

@@ -94,6 +94,9 @@ fn disguised(family: Family) -> Vec<(String, Vec<u8>)> {
         copy[..6].copy_from_slice(&group);
         frames.push((format!("to the group {group:x?}"), copy));
     }
+    let mut copy = frame.clone();
+    copy[6] |= 1;
+    frames.push(("from a group".into(), copy));
     for ether_type in
         [0x0000, 0x0026, 0x0806, 0x8035, 0x8100, 0x88a8, 0x8847, 0x8863, 0x8864, 0x88cc, 0xffff_u16]
     {

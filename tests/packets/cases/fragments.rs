@@ -15,6 +15,7 @@ use crate::{
 
 const FRAGMENT: u8 = 44;
 const HOP_BY_HOP: u8 = 0;
+const DESTINATION_OPTIONS: u8 = 60;
 
 /// A fragment of a packet: its offset in units of eight bytes, and whether more follow.
 fn fragment(packet: Packet, offset: u16, more: bool) -> Packet {
@@ -54,6 +55,12 @@ fn first_fragments_of_ours_are_dropped() {
             let behind_options =
                 |packet| fragment(Packet { extensions: vec![(HOP_BY_HOP, vec![0; 8])], ..packet }, 0, true);
             from_everybody(rig, family, "behind options", behind_options, true);
+            let before_options = |packet| {
+                let mut packet = fragment(packet, 0, true);
+                packet.extensions.push((DESTINATION_OPTIONS, vec![0; 8]));
+                packet
+            };
+            from_everybody(rig, family, "before options", before_options, true);
             from_everybody(rig, family, "the first and last", |packet| fragment(packet, 0, false), true);
         } else {
             let with_options = |packet| fragment(Packet { ip_options: vec![1; 12], ..packet }, 0, true);

@@ -1,12 +1,15 @@
 //! Three packets that make a connection, and the data that follows.
 
 use lb_common::{
-    counters::Counter::{FlowEstablished, Forwarded},
+    counters::Counter::{FlowEstablished, Forwarded, SynRetransmitted},
     tcp::State,
 };
 
 use crate::{
-    packet::flags::{ACK, PSH, SYN},
+    packet::{
+        Packet,
+        flags::{ACK, FIN, PSH, SYN},
+    },
     rig::{
         Conversation, Tier, each_family,
         setting::{CONTROLLERS, FIRST, Family, NEIGHBOUR_MAC, Service},
@@ -30,6 +33,22 @@ fn a_handshake_moves_the_pair_to_the_flow_table() {
                 rig.expect(&talk, Tier::Flows, State::Established, 0);
             }
         }
+    });
+}
+
+#[test]
+fn only_the_clients_syn_is_one_that_is_seen_again() {
+    each_family("only_the_clients_syn_is_one_that_is_seen_again", |rig, family| {
+        let mut talk = Conversation::new(family, Service::Api, 40_100, FIRST);
+        let syn = rig.syn(&mut talk);
+        let syn_ack = talk.backend_says(SYN | ACK, &[]);
+        rig.returns(&talk, "the SYN-ACK", &syn_ack, &[Forwarded]);
+        rig.forwards(&talk, "the SYN again", &syn, &[SynRetransmitted, Forwarded]);
+        let with_fin = Packet { flags: SYN | FIN, ..syn };
+        rig.forwards(&talk, "a SYN that is none", &with_fin, &[Forwarded]);
+        let other = talk.clone().backend_says(SYN, &[]);
+        rig.returns(&talk, "a SYN of the backend's", &other, &[Forwarded]);
+        rig.expect(&talk, Tier::HalfOpen, State::SynReceived, 0);
     });
 }
 

@@ -7,12 +7,15 @@ use lb_common::{
         StateWord,
         flow_flags::{BACKEND_CLOSED_FIRST, RESET, REVERSE, UNCONFIRMED},
     },
-    counters::Counter::{FlowClosed, Forwarded, ResetByOperator},
+    counters::Counter::{FlowAdopted, FlowClosed, Forwarded, ResetByOperator},
     tcp::State::{self, BackendClosed, ClientClosed, Closed, Dead, Established, SynReceived, SynSent},
 };
 
 use crate::{
-    packet::flags::{ACK, FIN},
+    packet::{
+        Packet,
+        flags::{ACK, FIN},
+    },
     rig::{
         Conversation, Rig, Tier, each_family,
         setting::{FIRST, Family, Service},
@@ -66,6 +69,21 @@ fn a_pair_that_is_reset_answers_both_ends_with_a_rst() {
             }
             rig.expect(&talk, Tier::Flows, Closed, RESET);
         }
+    });
+}
+
+/// The guess may be wrong, but the operator wants the connection to end, and not the next guess at it.
+#[test]
+fn a_guess_that_is_reset_is_not_followed_by_the_next() {
+    each_family("a_guess_that_is_reset_is_not_followed_by_the_next", |rig, family| {
+        let mut talk = Conversation::new(family, Service::Api, 59_010, FIRST);
+        let data = talk.client_says(ACK, b"as I said");
+        rig.forwards(&talk, "data", &data, &[FlowAdopted, Forwarded]);
+        assert_eq!(rig.reset(Tier::HalfOpen, &[talk.forward_key()]), 1, "it is marked");
+        let reply = Packet { acknowledgment: 1, ..talk.backend_says(ACK, &[]) };
+        rig.answers(&talk, "a reply that refuses the guess", &reply, &[FlowClosed, ResetByOperator]);
+        let data = talk.client_says(ACK, b"hello?");
+        rig.answers(&talk, "the client", &data, &[ResetByOperator]);
     });
 }
 

@@ -51,6 +51,21 @@ fn a_service_without_a_backend_answers_with_a_reset() {
     });
 }
 
+/// A frame that is shorter than any on a wire, as some virtual devices hand over.
+#[test]
+fn the_answer_to_a_short_frame_ends_with_the_segment() {
+    each_family("the_answer_to_a_short_frame_ends_with_the_segment", |rig, family| {
+        let mut talk = Conversation::new(family, Service::Empty, 51_050, FIRST);
+        let packet = Packet { tcp_options: Vec::new(), ..talk.client_says(ACK, &[]) };
+        for length in 0..8 {
+            let said = Packet { payload: vec![0xdd; length], ..packet.clone() };
+            rig.answers(&talk, &format!("{length} bytes"), &said, &[ResetNoBackend]);
+            let padded = Packet { padding: vec![0xee; length], ..packet.clone() };
+            rig.answers(&talk, &format!("{length} bytes behind"), &padded, &[ResetNoBackend]);
+        }
+    });
+}
+
 #[test]
 fn a_backend_that_is_gone_resets_both_ends() {
     each_family("a_backend_that_is_gone_resets_both_ends", |rig, family| {

@@ -1,14 +1,14 @@
 //! RSTs of either end, believed or not.
 
 use lb_common::{
-    counters::Counter::{FlowClosed, Forwarded, RefusalPassed, ResetOutOfWindow},
+    counters::Counter::{FlowClosed, FlowOpened, Forwarded, RefusalPassed, ResetOutOfWindow},
     tcp::State::{Closed, Established, SynReceived, SynSent},
 };
 
 use crate::{
     packet::{
         Packet,
-        flags::{ACK, RST},
+        flags::{ACK, RST, SYN},
     },
     rig::{
         Conversation, Tier, each_family, key_bytes,
@@ -94,5 +94,26 @@ fn a_handshake_that_the_client_resets_is_closed_in_the_lower_tier() {
             rig.forwards(&talk, "a RST instead of the ACK", &reset, &[FlowClosed, Forwarded]);
             rig.expect(&talk, Tier::HalfOpen, Closed, 0);
         }
+    });
+}
+
+/// An entry that has seen no number has a 0 there. Anybody could name a number near that, without a look at the connection.
+#[test]
+fn no_reset_is_near_a_number_that_nobody_has_seen() {
+    each_family("no_reset_is_near_a_number_that_nobody_has_seen", |rig, family| {
+        let mut talk = Conversation::new(family, Service::Api, 44_700, FIRST);
+        let syn = talk.client_says(SYN, &[]);
+        // What is in the field means nothing without the flag.
+        let syn = Packet { acknowledgment: 0x4000_0000, ..syn };
+        rig.forwards(&talk, "the SYN", &syn, &[FlowOpened, Forwarded]);
+        let syn_ack = talk.backend_says(SYN | ACK, &[]);
+        rig.returns(&talk, "the SYN-ACK", &syn_ack, &[Forwarded]);
+        for sequence in [0, 5, u32::MAX, 0x4000_0000, 0x4000_0005] {
+            let reset = Packet { sequence, ..talk.backend_says(RST, &[]) };
+            rig.returns(&talk, &format!("a RST of {sequence:#x}"), &reset, &[ResetOutOfWindow, Forwarded]);
+        }
+        rig.expect(&talk, Tier::HalfOpen, SynReceived, 0);
+        let reset = talk.backend_says(RST, &[]);
+        rig.returns(&talk, "the backend's RST", &reset, &[FlowClosed, Forwarded]);
     });
 }

@@ -1,9 +1,15 @@
 //! Which tier a connection is in: a full flow table, one that nobody collects, and the way up.
 
 use lb_common::{
-    abi::flow_flags::{BACKEND_CLOSED_FIRST, STAYS_BELOW},
-    counters::Counter::{self, FlowClosed, FlowEstablished, FlowTableFull, FlowTableUncollected, Forwarded},
-    tcp::State::{Closed, Established},
+    abi::{
+        backend_state::{RESET as GONE, UNRESOLVED},
+        flow_flags::{BACKEND_CLOSED_FIRST, RESET, STAYS_BELOW},
+    },
+    counters::Counter::{
+        self, DropNoNextHop, FlowClosed, FlowEstablished, FlowTableFull, FlowTableUncollected, Forwarded,
+        ResetBackendGone,
+    },
+    tcp::State::{Closed, Dead, Established},
 };
 
 use crate::{
@@ -101,5 +107,45 @@ fn without_a_collector_connections_stay_below() {
         rig.forwards(&talk, "the agent is back", &data, &[Forwarded]);
         rig.expect(&talk, Tier::Flows, Established, 0);
         assert_eq!(rig.settings.uncollected_after, seconds(3_600), "the table says what was meant");
+    });
+}
+
+/// Another CPU is about to delete the pair; no table has refused it.
+#[test]
+fn a_pair_that_is_being_deleted_is_not_counted_as_refused() {
+    each_family("a_pair_that_is_being_deleted_is_not_counted_as_refused", |rig, family| {
+        let mut talk = Conversation::new(family, Service::Api, 47_300, FIRST);
+        rig.syn_ack(&mut talk);
+        rig.edit(Tier::HalfOpen, talk.reverse_key(), |entry| {
+            entry.meta.state = entry.word().with_state(Established).0;
+            entry.meta.last_seen = entry.meta.last_seen.wrapping_sub(A_WHILE);
+        });
+        rig.edit(Tier::HalfOpen, talk.forward_key(), |entry| {
+            entry.meta.state = entry.word().with_state(Dead).0;
+        });
+        let data = talk.backend_says(ACK, b"data");
+        rig.returns(&talk, "data that asks for room", &data, &[Forwarded]);
+        let forward = rig.get(Tier::HalfOpen, talk.forward_key()).expect("it is not deleted yet");
+        assert!(!forward.word().has(STAYS_BELOW), "it is not marked as refused");
+    });
+}
+
+#[test]
+fn a_connection_that_stays_below_ends_with_its_backend() {
+    each_family("a_connection_that_stays_below_ends_with_its_backend", |rig, family| {
+        rig.set_collected(now_ns().wrapping_sub(3_610 * 1_000_000_000));
+        let mut talk = Conversation::new(family, Service::Api, 47_400, FIRST);
+        open_below(rig, &mut talk, FlowTableUncollected);
+        rig.set_backend_state(family, FIRST, UNRESOLVED);
+        let data = talk.client_says(ACK, b"nobody knows where to");
+        rig.drops(&talk, "while it cannot be reached", &data, &[DropNoNextHop]);
+        let data = talk.backend_says(ACK, b"it can send");
+        rig.returns(&talk, "the other way", &data, &[Forwarded]);
+        rig.set_backend_state(family, FIRST, GONE);
+        let data = talk.client_says(ACK, b"hello?");
+        rig.answers(&talk, "the client", &data, &[FlowClosed, ResetBackendGone]);
+        rig.expect(&talk, Tier::HalfOpen, Closed, RESET);
+        let data = talk.backend_says(ACK, b"hello?");
+        rig.answers(&talk, "the backend", &data, &[ResetBackendGone]);
     });
 }

@@ -213,7 +213,8 @@ pub fn reset_for(packet: &Packet) -> Packet {
         answer.sequence = packet.acknowledgment;
     }
     // A frame that was long enough for the wire stays so.
-    let frame = packet.bytes().len().min(SHORTEST_FRAME);
-    answer.padding = vec![0; frame.saturating_sub(answer.bytes().len())];
+    if packet.bytes().len() >= SHORTEST_FRAME {
+        answer.padding = vec![0; SHORTEST_FRAME.saturating_sub(answer.bytes().len())];
+    }
     answer
 }

@@ -23,7 +23,7 @@ use lb_userspace::{
 
 pub use conversation::{Conversation, reset_for};
 pub use fill::{TIMEOUTS, now_ns, seconds};
-pub use namespace::ip;
+pub use namespace::{index_of, ip};
 pub use redispatch::times;
 pub use row::Row;
 pub use run::{Verdict, run};
@@ -89,7 +89,7 @@ impl Rig {
         // What this changes belongs to a namespace that is about to go.
         let told = net::FibSysctls::missing().and_then(net::FibSysctls::set);
         told.expect("the loopback may be told to forward");
-        let interfaces = ["eth0", "eth1"].map(namespace::index_of);
+        let interfaces = ["eth0", "eth1"].map(index_of);
         let plane =
             DataPlane::load(sizes, drop_log).unwrap_or_else(|error| panic!("the programs load: {error}"));
         let settings = fill::settings();

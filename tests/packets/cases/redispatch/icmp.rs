@@ -168,6 +168,9 @@ fn an_error_about_something_else_passes() {
         let elsewhere =
             IcmpError { destination: family.foreign(), ..IcmpError::unreachable(family.gateway(), &sent, 1) };
         passes(rig, &talk, "to another host", &elsewhere);
+        let other = if sent.source.ip() == family.vip() { family.snat() } else { family.vip() };
+        let elsewhere = IcmpError { destination: other, ..elsewhere };
+        passes(rig, &talk, "to another address than its quotation is from", &elsewhere);
     });
 }
 
