@@ -26,6 +26,7 @@ use crate::{
 const REST: Duration = Duration::from_millis(800);
 
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Arguments {
     /// The service.
     #[arg(long)]

@@ -54,8 +54,9 @@ fn without_cap_net_raw_a_connection_ends_with_its_next_packet() -> Result<()> {
     // Given an agent that may not send frames,
     let options = AgentOptions { without: Some("net_raw"), ..AgentOptions::default() };
     let setting = Setting::new(Lab::builder(), options)?;
-    let asking = Hold::start(&setting.lab, &HoldOptions::to(setting.service(), MANY))?;
+    // The silent ones first: what the kernel acknowledges late is past when the others stand.
     let silent = Hold::start(&setting.lab, &HoldOptions::silent(setting.service(), MANY))?;
+    let asking = Hold::start(&setting.lab, &HoldOptions::to(setting.service(), MANY))?;
     let on_c2 = [asking.backends()?["c2"], silent.backends()?["c2"]].map(|count| count as usize);
 
     // when a backend is disabled, it says what it lacks, those that ask are reset with their next request,
@@ -70,8 +71,8 @@ fn without_cap_net_raw_a_connection_ends_with_its_next_packet() -> Result<()> {
         "without CAP_NET_RAW: {on_c2:?} of two times {MANY} connections were reset, each with its next packet"
     );
     for (report, on_c2) in reports.iter().zip(on_c2) {
-        let of_c2 = report.broken.iter().all(|one| (&*one.backend, &*one.why) == ("c2", "reset"));
-        assert!(of_c2, "those of c2, by a RST: {:?}", report.broken);
+        let by_a_reset = report.broken.iter().all(|one| (&*one.backend, &*one.why) == ("c2", "reset"));
+        assert!(by_a_reset, "those of c2, by a RST: {:?}", report.broken);
         assert_eq!(report.broken.len(), on_c2, "each of them, and no others");
     }
     Ok(())
