@@ -31,8 +31,6 @@ use crate::{
     verdict::{self, Step, Verdict},
 };
 
-const NOT_OURS: Verdict = Verdict::pass(Counter::PassedNotOurs);
-
 /// A packet that may be ours, and what every step needs beside it.
 pub struct Packet<'a, F: Family> {
     /// The context of the run.
@@ -49,16 +47,16 @@ pub struct Packet<'a, F: Family> {
 #[inline(always)]
 pub fn packet(ctx: &XdpContext) -> Verdict {
     let (Some(ethernet), Some(settings)) = (packet::at::<ETHERNET_HEADER>(ctx, 0), maps::settings()) else {
-        return NOT_OURS;
+        return Verdict::NOT_OURS;
     };
     // A frame to a group is never TCP of ours: a host ignores such segments too (RFC 1122, section 4.2.3.10).
     if ethernet.get::<u8, 0>() & 1 != 0 {
-        return NOT_OURS;
+        return Verdict::NOT_OURS;
     }
     match ethernet.be16::<12>() {
         ETHERTYPE_IPV4 => of_family::<V4>(ctx, settings),
         ETHERTYPE_IPV6 => of_family::<V6>(ctx, settings),
-        _ => NOT_OURS,
+        _ => Verdict::NOT_OURS,
     }
 }
 
@@ -67,12 +65,12 @@ pub fn packet(ctx: &XdpContext) -> Verdict {
 fn of_family<F: Family>(ctx: &XdpContext, settings: &'static Settings) -> Verdict {
     let mut segment = Segment::<F::Address>::new(F::UNSPECIFIED);
     if F::addresses(ctx, &mut segment.key).is_none() {
-        return NOT_OURS;
+        return Verdict::NOT_OURS;
     }
     let bit = F::filter_bit(&segment.key.destination);
     let filter = settings.address_filter.get((bit >> 6) as usize).copied().unwrap_or(0);
     if filter >> (bit & 63) & 1 == 0 {
-        return NOT_OURS;
+        return Verdict::NOT_OURS;
     }
     let parsed = match F::layout(ctx) {
         Some(layout) => parse::tcp(ctx, layout, &mut segment),
@@ -85,7 +83,7 @@ fn of_family<F: Family>(ctx: &XdpContext, settings: &'static Settings) -> Verdic
     let verdict = match parsed {
         Parsed::Segment => whole(&packet),
         Parsed::Unreachable => redispatch::unreachable(&packet),
-        Parsed::Other => NOT_OURS,
+        Parsed::Other => Verdict::NOT_OURS,
         Parsed::Malformed(tcp_at) => defective::<F>(&packet, tcp_at, Counter::DropMalformed),
         Parsed::Fragment(tcp_at) => defective::<F>(&packet, tcp_at, Counter::DropFragment),
     };
@@ -171,14 +169,14 @@ pub fn is_quiet(word: StateWord, tcp_flags: u8) -> bool {
 #[inline(never)]
 fn defective<F: Family>(packet: &Packet<'_, F>, tcp_at: usize, reason: Counter) -> Verdict {
     let Some(ports) = packet::at::<4>(&packet.ctx, tcp_at) else {
-        return NOT_OURS;
+        return Verdict::NOT_OURS;
     };
     let key = &packet.segment.key;
     let ours = is_service::<F>(&Endpoint::new(key.destination, ports.get::<[u8; 2], 2>()))
         || (packet.settings.snat_ports().contains(ports.be16::<2>())
             && is_backend::<F>(&Endpoint::new(key.source, ports.get::<[u8; 2], 0>()))
             && is_our_address::<F>(&key.destination));
-    if ours { Verdict::dropped(reason) } else { NOT_OURS }
+    if ours { Verdict::dropped(reason) } else { Verdict::NOT_OURS }
 }
 
 #[inline(always)]

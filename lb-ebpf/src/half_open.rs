@@ -197,7 +197,7 @@ fn unknown<F: Family>(packet: &Packet<'_, F>, attempt: u8) -> Verdict {
     {
         return Verdict::dropped(Counter::DropOrphanReply);
     }
-    Verdict::pass(Counter::PassedNotOurs)
+    Verdict::NOT_OURS
 }
 
 /// The service that a client's packets are for.

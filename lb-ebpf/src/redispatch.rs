@@ -114,24 +114,23 @@ pub fn plan<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>, twin: E
 /// Judges an ICMP error: if it is about a SYN of ours, that is offered elsewhere; else it is the host's own business.
 #[inline(never)]
 pub fn unreachable<F: Family>(packet: &Packet<'_, F>) -> Verdict {
-    const NOT_OURS: Verdict = Verdict::pass(Counter::PassedNotOurs);
     let key = &packet.segment.key;
     let Some(entry) = Tier::HalfOpen.get::<F>(key) else {
-        return NOT_OURS;
+        return Verdict::NOT_OURS;
     };
     let Some(twin) = Tier::HalfOpen.twin_of::<F>(key, entry.twin_in_place()) else {
-        return NOT_OURS;
+        return Verdict::NOT_OURS;
     };
     let word = entry.word();
     // SAFETY: the pair was found in the lower tier.
     let syn = unsafe { twin.syn() };
     let is_ours = word.direction() == Direction::Reverse && packet.segment.sequence == syn.sequence;
     if !is_ours || !may_move(entry, twin) {
-        return NOT_OURS;
+        return Verdict::NOT_OURS;
     }
     evidence::tell(entry.backend(), word.service(), Evidence::Unreachable, packet.now);
     match elsewhere::<F>(entry, syn, Cause::Unreachable) {
-        Verdict::GO_ON => NOT_OURS,
+        Verdict::GO_ON => Verdict::NOT_OURS,
         verdict => verdict,
     }
 }

@@ -39,6 +39,9 @@ impl Verdict {
     /// None yet: the caller goes on.
     pub const GO_ON: Self = Self(GO_ON);
 
+    /// To the host, untouched, like every packet that is none of ours.
+    pub const NOT_OURS: Self = Self::pass(Counter::PassedNotOurs);
+
     /// To the host, untouched.
     #[inline(always)]
     pub const fn pass(reason: Counter) -> Self {

@@ -7,6 +7,7 @@ use aya_ebpf::{
     bindings::{bpf_fib_lookup, bpf_sock_tuple},
     programs::XdpContext,
 };
+use aya_log_ebpf::macro_support::{Argument, IpFormatter};
 use lb_common::{
     abi::{Address, FlowKey, Syn},
     checksum::Delta,
@@ -27,6 +28,8 @@ use crate::{
 pub trait Family: 'static {
     /// An address as on the wire.
     type Address: Address + Wire;
+    /// The bytes of an address.
+    type Octets: Argument + IpFormatter;
     /// The unspecified address.
     const UNSPECIFIED: Self::Address;
     /// The family's number in `bpf_fib_lookup` (`include/linux/socket.h`).
@@ -85,6 +88,8 @@ pub trait Family: 'static {
     /// which that would be answered, and its sequence number. `None` where it is no such error.
     fn unreachable(ctx: &XdpContext, segment: &mut Segment<Self::Address>) -> Option<()>;
 
+    /// An address as a line about a packet tells it.
+    fn octets(address: Self::Address) -> Self::Octets;
     /// The bit of an address in the filter of our addresses.
     fn filter_bit(address: &Self::Address) -> u32;
     /// The keyed hash of a flow.

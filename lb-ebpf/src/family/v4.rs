@@ -32,6 +32,7 @@ pub enum V4 {}
 
 impl Family for V4 {
     type Address = AddressV4;
+    type Octets = [u8; 4];
     const UNSPECIFIED: AddressV4 = AddressV4([0; 4]);
     const NUMBER: u8 = 2;
     const IP_HEADER: usize = IPV4_HEADER;
@@ -194,6 +195,11 @@ impl Family for V4 {
         segment.key = FlowKey::new(destination, tcp.get::<[u8; 2], 2>(), source, tcp.get::<[u8; 2], 0>());
         segment.sequence = tcp.be32::<4>();
         Some(())
+    }
+
+    #[inline(always)]
+    fn octets(address: AddressV4) -> [u8; 4] {
+        address.0
     }
 
     #[inline(always)]

@@ -29,6 +29,7 @@ pub enum V6 {}
 
 impl Family for V6 {
     type Address = AddressV6;
+    type Octets = [u8; 16];
     const UNSPECIFIED: AddressV6 = AddressV6([0; 16]);
     const NUMBER: u8 = 10;
     const IP_HEADER: usize = IPV6_HEADER;
@@ -169,6 +170,11 @@ impl Family for V6 {
         segment.key = FlowKey::new(destination, tcp.get::<[u8; 2], 2>(), source, tcp.get::<[u8; 2], 0>());
         segment.sequence = tcp.be32::<4>();
         Some(())
+    }
+
+    #[inline(always)]
+    fn octets(address: AddressV6) -> [u8; 16] {
+        address.0
     }
 
     #[inline(always)]
