@@ -101,8 +101,9 @@ struct Summing<'a> {
     begin: u32,
     /// Bytes of the segment.
     length: u32,
-    /// Bytes summed.
-    summed: u32,
+    /// Whether the last byte has been summed. Not how many have: a number would make every round another state, and the
+    /// verifier would walk them all.
+    whole: bool,
     sum: u64,
 }
 
@@ -113,12 +114,12 @@ fn sum_segment(ctx: &XdpContext, tcp_at: u32, length: u32) -> u64 {
         return NO_SUM;
     };
     let scratch = scratch.cast::<u32>();
-    let mut summing = Summing { ctx, scratch, begin: tcp_at, length, summed: 0, sum: 0 };
+    let mut summing = Summing { ctx, scratch, begin: tcp_at, length, whole: false, sum: 0 };
     // SAFETY: the callback has the type that the helper wants, and the state outlives the call.
     unsafe {
         helpers::bpf_loop((LONGEST / CHUNK) as u32, add_chunk as *mut c_void, (&raw mut summing).cast(), 0)
     };
-    if summing.summed == length { summing.sum } else { NO_SUM }
+    if summing.whole { summing.sum } else { NO_SUM }
 }
 
 /// One round: the next chunk.
@@ -133,8 +134,8 @@ extern "C" fn add_chunk(index: u32, summing: *mut c_void) -> i64 {
         return 1;
     };
     summing.sum += sum;
-    summing.summed = at + take;
-    i64::from(left == take)
+    summing.whole = left == take;
+    i64::from(summing.whole)
 }
 
 /// The sum of up to `CHUNK` bytes, copied to the scratch and padded with zeros.
