@@ -17,7 +17,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers;
 use lb_common::{
-    abi::{Address, BackendId, FlowKey, ServiceId, StateWord, Syn, flow_flags},
+    abi::{Address, BackendId, FlowKey, ServiceId, StateWord, Syn, flow_flags, syn_marks},
     counters::Counter,
     limits::{REDISPATCH_BACKENDS, REDISPATCH_PORTS},
     tcp::{
@@ -92,21 +92,25 @@ pub fn plan<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>, twin: E
     let Some(cause) = cause_of(packet, word.direction(), forward, syn) else {
         return Verdict::GO_ON;
     };
+    let key = evidence::of::<F>(entry, word);
     if cause == Cause::Refused {
-        evidence::tell(entry.backend(), word.service(), Evidence::Refused, packet.now);
+        evidence::tell(&key, Evidence::Refused, syn, packet.now);
     }
     if cause != Cause::Silence {
         return elsewhere::<F>(entry, syn, cause);
     }
     maps::count(Counter::SynRetransmitted);
-    // The backend's entry is as old as the backend's part in it.
+    // The backend's entry is as old as the last SYN that the backend was sent.
     if packet.now.since(reverse.last_seen()) >= evidence::SILENCE {
-        evidence::tell(entry.backend(), word.service(), Evidence::Silent, packet.now);
+        evidence::tell(&key, Evidence::Silent, syn, packet.now);
     }
     match elsewhere::<F>(entry, syn, cause) {
         // What is answered from now on is this SYN, which may be another one.
-        // SAFETY: the pair is in the lower tier, and the reference above is not used any more.
-        Verdict::GO_ON => syn::keep(packet, unsafe { forward.syn_mut() }),
+        Verdict::GO_ON => {
+            reverse.set_last_seen(packet.now);
+            // SAFETY: the pair is in the lower tier, and the reference above is not used any more.
+            syn::keep(packet, unsafe { forward.syn_mut() })
+        }
         verdict => verdict,
     }
 }
@@ -128,7 +132,7 @@ pub fn unreachable<F: Family>(packet: &Packet<'_, F>) -> Verdict {
     if !is_ours || !may_move(entry, twin) {
         return Verdict::NOT_OURS;
     }
-    evidence::tell(entry.backend(), word.service(), Evidence::Unreachable, packet.now);
+    evidence::tell(&evidence::of::<F>(entry, word), Evidence::Unreachable, syn, packet.now);
     match elsewhere::<F>(entry, syn, Cause::Unreachable) {
         Verdict::GO_ON => Verdict::NOT_OURS,
         verdict => verdict,
@@ -266,6 +270,9 @@ fn carry_out<F: Family>(packet: &Packet<'_, F>, draft: &mut Draft<F::Address>) -
         forward.touch(packet.segment, packet.now);
         draft.figures = *forward.meta();
         syn::keep(packet, &mut draft.entry.syn).go_on()?;
+    } else {
+        // What we make has a right checksum, and nothing but what is kept.
+        draft.entry.syn.marks |= syn_marks::SOUND;
     }
     draft.figures.last_seen = packet.now.0;
     let moved = draft.plan.backend != forward.backend();

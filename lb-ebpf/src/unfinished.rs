@@ -54,12 +54,25 @@ pub fn checksum_of<F: Family>(
     }
 }
 
+/// Whether the link by which a packet came is known for unfinished checksums.
+#[inline(always)]
+pub fn is_expected(ctx: &XdpContext, settings: &Settings) -> bool {
+    settings.flags & settings_flags::UNFINISHED_CHECKSUMS != 0 && checksum_flags(ctx) != 0
+}
+
+/// What is known of the checksums of packets by the link that this one came by.
+#[inline(always)]
+fn checksum_flags(ctx: &XdpContext) -> u16 {
+    let interface = ctx.ingress_ifindex() as u32;
+    let flags = maps::link_of_interface(interface).and_then(maps::link).map_or(0, |link| link.flags);
+    flags & (link_flags::CHECKSUM_PARTIAL | link_flags::CHECKSUM_FINISH)
+}
+
 /// The same where there are links with such packets; `None` where the segment cannot be read, which is a defect of ours.
 #[inline(never)]
 fn classify<F: Family>(ctx: &XdpContext, segment: &Segment<F::Address>) -> Option<Checksum> {
-    let interface = ctx.ingress_ifindex() as u32;
-    let flags = maps::link_of_interface(interface).and_then(maps::link).map_or(0, |link| link.flags);
-    if flags & (link_flags::CHECKSUM_PARTIAL | link_flags::CHECKSUM_FINISH) == 0 {
+    let flags = checksum_flags(ctx);
+    if flags == 0 {
         return Some(Checksum::Complete);
     }
     let tcp = packet::at::<TCP_HEADER>(ctx, usize::from(segment.tcp_at))?;

@@ -80,8 +80,9 @@ pub trait Family: 'static {
     fn set_route(parameters: &mut bpf_fib_lookup, source: &Self::Address, destination: &Self::Address);
     /// The 5-tuple of a packet for the socket look-up.
     fn socket_tuple(key: &FlowKey<Self::Address>) -> bpf_sock_tuple;
-    /// What is to be kept of the IP header of a SYN: its first words and the time that it has to live behind us.
-    fn keep_header(ctx: &XdpContext, syn: &mut Syn) -> Step<()>;
+    /// What is to be kept of the IP header of a SYN: its first words and the time that it has to live behind us. Returns how
+    /// far the header's own checksum is off.
+    fn keep_header(ctx: &XdpContext, syn: &mut Syn) -> Step<u16>;
     /// Writes the IP header of a TCP segment of ours.
     fn write_header(ctx: &XdpContext, header: &Header<'_, Self::Address>) -> Option<()>;
     /// Reads from an ICMP error that a destination cannot be reached which TCP segment it speaks of: the 5-tuple with

@@ -128,7 +128,7 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn keep_header(ctx: &XdpContext, syn: &mut Syn) -> Step<()> {
+    fn keep_header(ctx: &XdpContext, syn: &mut Syn) -> Step<u16> {
         let ip = packet::at::<IPV6_HEADER>(ctx, ETHERNET_HEADER).ok_or(Counter::DropInternal)?;
         let hop_limit = ip.get::<u8, 7>();
         if hop_limit <= 1 {
@@ -136,7 +136,8 @@ impl Family for V6 {
         }
         syn.ip = ip.get::<u32, 0>().to_ne_bytes();
         syn.hop_limit = hop_limit - 1;
-        Ok(())
+        // An IPv6 header has no checksum.
+        Ok(0)
     }
 
     #[inline(always)]
