@@ -57,6 +57,10 @@ pub const ADOPTION_CANDIDATES: u32 = 8;
 /// more backends than this, eight that refuse in a row say enough.
 pub const REDISPATCH_BACKENDS: u32 = 8;
 
+/// Backends at which a connection that is sent on looks for a port, where one after the other has none for it: all others of
+/// a control plane of five. [`PORT_CANDIDATES`] at each are what one packet may cost.
+pub const REDISPATCH_CROWDED: u32 = 4;
+
 /// Ports tried at one backend for a connection whose first ones it held for others.
 pub const REDISPATCH_PORTS: u8 = 4;
 

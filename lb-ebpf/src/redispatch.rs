@@ -19,7 +19,7 @@ use aya_ebpf::helpers;
 use lb_common::{
     abi::{Address, BackendId, FlowKey, ServiceId, StateWord, Syn, flow_flags, syn_marks},
     counters::Counter,
-    limits::{REDISPATCH_BACKENDS, REDISPATCH_PORTS},
+    limits::{REDISPATCH_BACKENDS, REDISPATCH_CROWDED, REDISPATCH_PORTS},
     tcp::{
         Direction, State,
         flags::{ACK, FIN, RST, SYN},
@@ -275,17 +275,29 @@ fn carry_out<F: Family>(packet: &Packet<'_, F>, draft: &mut Draft<F::Address>) -
         draft.entry.syn.marks |= syn_marks::SOUND;
     }
     draft.figures.last_seen = packet.now.0;
-    let moved = draft.plan.backend != forward.backend();
+    let former = forward.backend();
     draft.backend = draft.plan.backend;
     draft.word = StateWord::new(State::SynSent, 0, draft.plan.attempt, draft.service.id);
     undo::<F>(&draft.forward, forward, reverse, packet).ok_or(lost)?;
     let hash = draft.entry.syn.hash;
-    admit::allocate(packet, draft, hash).go_on()?;
+    admit::allocate(packet, draft, hash, REDISPATCH_CROWDED).go_on()?;
+    let moved = draft.backend != former;
     maps::count(if moved { Counter::Redispatched } else { Counter::RedispatchedPort });
     if draft.plan.by_client != 0 {
         return Ok(Verdict::GO_ON);
     }
     Ok(syn::send(packet, draft, &enter::hop::<F>(draft)?))
+}
+
+/// Takes the draft to the next backend of its plan, where the one before has no port for it; `false` where there is none.
+#[inline(always)]
+pub fn moves_on<F: Family>(draft: &mut Draft<F::Address>) -> bool {
+    if !next_backend::<F>(draft.service.id, &draft.entry.syn, &mut draft.plan) {
+        return false;
+    }
+    draft.backend = draft.plan.backend;
+    draft.word = StateWord::new(State::SynSent, 0, draft.plan.attempt, draft.service.id);
+    true
 }
 
 /// Takes the old mapping back. Its reverse entry stays, closed and without a twin: the old backend may hold the
