@@ -12,9 +12,10 @@ use lb_common::{
 
 use crate::{
     choose,
-    enter::{self, Draft, Entered},
+    enter::{self, Entered},
     family::Family,
     forward::{self, Packet},
+    global::global,
     maps, next_hop, syn,
     verdict::{self, Step, Verdict},
 };
@@ -23,29 +24,32 @@ use crate::{
 /// five.
 pub const BACKEND_TRIES: u32 = 5;
 
-/// Admits a SYN. The verdict is to go on where its pair has been entered, as the draft says.
-#[inline(never)]
-pub fn connection<F: Family>(packet: &Packet<'_, F>, service: &Service) -> Verdict {
-    verdict::of(admit(packet, service))
+global! {
+    /// Admits a SYN to the draft's service. The verdict is to go on where its pair has been entered, as the draft says.
+    pub fn connection() [] -> Verdict = of_syn as admit_v4, admit_v6;
 }
 
 #[inline(always)]
-fn admit<F: Family>(packet: &Packet<'_, F>, service: &Service) -> Step<Verdict> {
+fn of_syn<F: Family>(packet: &Packet<'_, F>) -> Verdict {
+    verdict::of(admit(packet))
+}
+
+#[inline(always)]
+fn admit<F: Family>(packet: &Packet<'_, F>) -> Step<Verdict> {
     refuse_martians(packet)?;
     let hash = choose::hash(packet);
     let draft = enter::draft::<F>()?;
     next_hop::of_client(packet, &mut draft.hop).go_on()?;
-    draft.backend = usable_backend(packet, service, hash)?;
+    draft.backend = usable_backend(packet, &draft.service, hash)?;
     if draft.backend == 0 {
         return Ok(Verdict::answer(Counter::ResetNoBackend));
     }
-    draft.service = *service;
     enter::begin(packet, draft);
     let syn = &mut draft.entry.syn;
     syn::keep(packet, syn).go_on()?;
     (syn.hash, syn.backend) = (hash, draft.backend);
-    draft.word = StateWord::new(State::SynSent, 0, 0, service.id);
-    allocate(packet, draft, hash).go_on()?;
+    draft.word = StateWord::new(State::SynSent, 0, 0, draft.service.id);
+    allocate(packet, hash).go_on()?;
     maps::count(Counter::FlowOpened);
     Ok(Verdict::GO_ON)
 }
@@ -85,7 +89,6 @@ pub fn is_usable<F: Family>(id: BackendId) -> bool {
 /// What the loop over the candidate ports carries along.
 struct Allocation<'a, F: Family> {
     packet: &'a Packet<'a, F>,
-    draft: &'a mut Draft<F::Address>,
     hash: u64,
     /// The first candidate that is held by a mere handshake; `PORT_CANDIDATES` for none.
     half_open: u32,
@@ -100,11 +103,11 @@ enum AllocationEnd {
     Lost,
 }
 
-/// Goes through the candidate ports of a connection until its pair is entered.
-#[inline(never)]
-pub fn allocate<F: Family>(packet: &Packet<'_, F>, draft: &mut Draft<F::Address>, hash: u64) -> Verdict {
+/// Goes through the candidate ports of the draft's connection until its pair is entered.
+#[inline(always)]
+pub fn allocate<F: Family>(packet: &Packet<'_, F>, hash: u64) -> Verdict {
     let mut allocation =
-        Allocation { packet, draft, hash, half_open: PORT_CANDIDATES, end: AllocationEnd::Exhausted };
+        Allocation { packet, hash, half_open: PORT_CANDIDATES, end: AllocationEnd::Exhausted };
     // A loop of the kernel's, because the verifier goes through a loop of ours once for every candidate.
     // One round more than there are candidates: where every port is in use, one of them by a mere handshake, that is
     // given up, because a flood must not refuse a connection.
@@ -135,9 +138,9 @@ extern "C" fn try_candidate<F: Family>(index: u32, allocation: *mut c_void) -> i
     }
     let port = allocation.packet.settings.snat_ports().candidate(allocation.hash, index);
     if is_last {
-        enter::free::<F>(allocation.draft, port);
+        enter::free::<F>(&allocation.packet.ctx, port.into());
     }
-    match enter::pair(allocation.packet, allocation.draft, port) {
+    match enter::pair::<F>(&allocation.packet.ctx, port.into()) {
         Entered::Yes => allocation.end = AllocationEnd::Entered,
         Entered::Lost => allocation.end = AllocationEnd::Lost,
         Entered::PortHalfOpen if allocation.half_open == PORT_CANDIDATES => allocation.half_open = index,

@@ -8,7 +8,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::{EbpfContext as _, bindings::BPF_F_CURRENT_NETNS, helpers};
 use lb_common::{
-    abi::{Service, StateWord, Syn, backend_state, flow_flags},
+    abi::{Flow, StateWord, Syn, backend_state, flow_flags},
     counters::Counter,
     limits::ADOPTION_CANDIDATES,
     tcp::{
@@ -19,10 +19,11 @@ use lb_common::{
 
 use crate::{
     admit, choose,
-    enter::{self, Draft, Entered},
+    enter::{self, Entered},
     entry::Entry,
     family::Family,
     forward::Packet,
+    global::global,
     maps, next_hop,
     pair::Tier,
     verdict::{self, Step, Verdict},
@@ -35,15 +36,22 @@ const LISTEN: u32 = 10;
 /// thousandth of the sequence space, and both numbers must fit.
 const REPLY_WINDOW: u32 = 1 << 22;
 
-/// Takes up the flow of a packet, as its `attempt`-th guess. The verdict is to go on where its pair has been entered, as the
-/// draft says.
-#[inline(never)]
-pub fn packet<F: Family>(packet: &Packet<'_, F>, service: &Service, attempt: u8) -> Verdict {
-    verdict::of(adopt(packet, service, attempt))
+global! {
+    /// Takes up the flow of a packet to the draft's service, as its `attempt`-th guess. The verdict is to go on where its pair
+    /// has been entered, as the draft says.
+    pub fn packet(attempt: u32) [] -> Verdict = take_up as adopt_v4, adopt_v6;
+
+    /// Judges the first reply to an adopted flow: confirms the pair, or takes the guess back.
+    pub fn judge_reply() [entry: Flow, forward: Flow] -> Verdict = of_reply as adopted_reply_v4, adopted_reply_v6;
 }
 
 #[inline(always)]
-fn adopt<F: Family>(packet: &Packet<'_, F>, service: &Service, attempt: u8) -> Step<Verdict> {
+fn take_up<F: Family>(packet: &Packet<'_, F>, attempt: u32) -> Verdict {
+    verdict::of(adopt(packet, attempt))
+}
+
+#[inline(always)]
+fn adopt<F: Family>(packet: &Packet<'_, F>, attempt: u32) -> Step<Verdict> {
     if attempt == 0 && host_has_connection(packet) {
         return Ok(Verdict::pass(Counter::PassedLocalSocket));
     }
@@ -51,26 +59,18 @@ fn adopt<F: Family>(packet: &Packet<'_, F>, service: &Service, attempt: u8) -> S
         return Err(Counter::DropUnknownReset.into());
     }
     admit::refuse_martians(packet)?;
-    let backends = choose::count(service.id);
+    let draft = enter::draft::<F>()?;
+    let backends = choose::count(draft.service.id);
     if backends == 0 {
         return Ok(Verdict::answer(Counter::ResetNoBackend));
     }
     let candidates = if backends * 2 < ADOPTION_CANDIDATES { backends * 2 } else { ADOPTION_CANDIDATES };
-    let draft = enter::draft::<F>()?;
     next_hop::of_client(packet, &mut draft.hop).go_on()?;
-    draft.service = *service;
     enter::begin(packet, draft);
     draft.entry.syn = Syn::NONE;
     let hash = choose::hash(packet);
-    let mut guessing = Guessing {
-        packet,
-        draft,
-        hash,
-        backends,
-        candidates,
-        first: attempt.into(),
-        end: GuessingEnd::Exhausted,
-    };
+    let mut guessing =
+        Guessing { packet, hash, backends, candidates, first: attempt, end: GuessingEnd::Exhausted };
     // SAFETY: the callback has the type that the helper wants, and the state outlives the call.
     unsafe {
         helpers::bpf_loop(ADOPTION_CANDIDATES, try_guess::<F> as *mut c_void, (&raw mut guessing).cast(), 0)
@@ -88,7 +88,6 @@ fn adopt<F: Family>(packet: &Packet<'_, F>, service: &Service, attempt: u8) -> S
 /// What the loop over the guesses carries along.
 struct Guessing<'a, F: Family> {
     packet: &'a Packet<'a, F>,
-    draft: &'a mut Draft<F::Address>,
     hash: u64,
     backends: u32,
     candidates: u32,
@@ -121,7 +120,9 @@ extern "C" fn try_guess<F: Family>(index: u32, guessing: *mut c_void) -> i64 {
     }
     let state = if packet.segment.flags & FIN == 0 { State::Established } else { State::ClientClosed };
     let flags = flow_flags::UNCONFIRMED | flow_flags::ADOPTED;
-    let draft = &mut *guessing.draft;
+    let Ok(draft) = enter::draft::<F>() else {
+        return 1;
+    };
     draft.word = StateWord::new(state, flags, attempt as u8, draft.service.id);
     draft.backend = choose::guess(&draft.service, guessing.hash, backend);
     match F::backends().get(u32::from(draft.backend)).map_or(backend_state::NONE, |backend| backend.state) {
@@ -133,19 +134,21 @@ extern "C" fn try_guess<F: Family>(index: u32, guessing: *mut c_void) -> i64 {
         _ => return 0,
     }
     let port = packet.settings.snat_ports().candidate(guessing.hash, port);
-    if matches!(enter::pair(packet, draft, port), Entered::Yes) {
+    if matches!(enter::pair::<F>(&packet.ctx, port.into()), Entered::Yes) {
         guessing.end = GuessingEnd::Entered;
     }
     i64::from(guessing.end == GuessingEnd::Entered)
 }
 
-/// Judges the first reply to an adopted flow: confirms the pair, or takes the guess back.
-#[inline(never)]
-pub fn judge_reply<F: Family>(
+#[inline(always)]
+fn of_reply<F: Family>(
     packet: &Packet<'_, F>,
-    entry: Entry<F::Address>,
-    forward: Entry<F::Address>,
+    entry: *mut Flow<F::Address>,
+    forward: *mut Flow<F::Address>,
 ) -> Verdict {
+    let (Ok(entry), Ok(forward)) = (Entry::named(entry), Entry::named(forward)) else {
+        return Verdict::dropped(Counter::DropInternal);
+    };
     let segment = &packet.segment;
     let word = entry.word();
     let acknowledges =

@@ -36,13 +36,20 @@ pub fn other(service: &Service, hash: u64, attempt: u32, first: BackendId) -> Ba
 
 /// The `attempt`-th of all backends of the service, beginning at a place that follows from the flow's hash; 0 where the
 /// service has none.
-#[inline(never)]
+#[inline(always)]
 pub fn alternative(service: ServiceId, hash: u64, attempt: u32) -> BackendId {
-    let Some(choice) = maps::choice(service) else {
+    alternative_backend(service.into(), hash, attempt) as BackendId
+}
+
+/// A global function (`global`), because it is asked for in loops.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn alternative_backend(service: u32, hash: u64, attempt: u32) -> u32 {
+    let Some(choice) = maps::choice(service as ServiceId) else {
         return 0;
     };
-    let place = ((hash >> 48) as u32 + attempt).checked_rem(choice.rotation_count).unwrap_or(0);
-    maps::backend_in(&choice.rotation, place as usize)
+    let place = ((hash >> 48) as u32).wrapping_add(attempt).checked_rem(choice.rotation_count).unwrap_or(0);
+    maps::backend_in(&choice.rotation, place as usize).into()
 }
 
 /// How many distinct backends a service has, as far as the list of alternatives goes.

@@ -10,10 +10,11 @@ use crate::{
     entry::{self, Entry},
     family::Family,
     forward::Packet,
-    maps, nat,
+    global::{Word, global},
+    maps,
     pair::{self, Tier},
     redispatch::Plan,
-    verdict::{Step, Verdict},
+    verdict::Step,
 };
 
 /// A half-open pair this old, in ticks (one second), may be taken over at once: a client that still waits has sent its
@@ -35,6 +36,8 @@ pub struct Draft<A: Address> {
     pub reverse: FlowKey<A>,
     /// The client's next hop.
     pub hop: NextHop,
+    /// Where the packet goes that is sent next: with the key above as that of its twin.
+    pub way: NextHop,
     /// The service.
     pub service: Service,
     /// The state that the pair begins with.
@@ -45,6 +48,7 @@ pub struct Draft<A: Address> {
 
 /// How an attempt to enter a pair ended.
 #[derive(Clone, Copy)]
+#[repr(u32)]
 pub enum Entered {
     /// Both entries are there.
     Yes,
@@ -54,6 +58,25 @@ pub enum Entered {
     PortHalfOpen,
     /// Another CPU has entered the same client's flow.
     Lost,
+}
+
+impl Word for Entered {
+    const DEFECT: Self = Self::Lost;
+
+    #[inline(always)]
+    fn word(self) -> u32 {
+        self as u32
+    }
+
+    #[inline(always)]
+    fn from_word(word: u32) -> Self {
+        match word {
+            0 => Self::Yes,
+            1 => Self::PortTaken,
+            2 => Self::PortHalfOpen,
+            _ => Self::Lost,
+        }
+    }
 }
 
 /// The draft of this CPU.
@@ -81,40 +104,16 @@ pub fn begin<F: Family>(packet: &Packet<'_, F>, draft: &mut Draft<F::Address>) {
     };
 }
 
-/// Sends the first packet of the pair that has just been entered to its backend. Not for the steps that enter it: their
-/// part of the stack is wanted here.
-#[inline(always)]
-pub fn send<F: Family>(packet: &Packet<'_, F>) -> Verdict {
-    let Ok(draft) = draft::<F>() else {
-        return Verdict::dropped(Counter::DropInternal);
-    };
-    match hop::<F>(draft) {
-        Ok(hop) => nat::send_slowly::<F>(&packet.ctx, packet.segment, &draft.reverse, hop, packet.settings),
-        Err(verdict) => verdict,
-    }
-}
-
-/// The way to the backend of a draft.
-#[inline(always)]
-pub fn hop<F: Family>(draft: &Draft<F::Address>) -> Step<NextHop> {
-    let backend = F::backends().get(u32::from(draft.backend)).ok_or(Counter::DropInternal)?;
-    Ok(NextHop { mac: backend.mac, link: backend.link })
-}
-
 /// Copies both entries of a pair out of the lower tier, where their slots may be given away at any moment, and inserts
-/// them into the flow table. `false` where it has no room, or the pair is not what it was.
+/// them into the flow table. The draft has the twin's key. `false` where it has no room, or the pair is not what it was.
 #[inline(always)]
 pub fn promote<F: Family>(
+    draft: &mut Draft<F::Address>,
     key: &FlowKey<F::Address>,
     entry: Entry<F::Address>,
-    twin_key: &FlowKey<F::Address>,
     twin: Entry<F::Address>,
 ) -> bool {
-    let Ok(draft) = draft::<F>() else {
-        return false;
-    };
     draft.entry.flow = *twin.value();
-    draft.reverse = *twin_key;
     let flow = &draft.entry.flow;
     let is_ours = entry::same_key(&flow.twin, key) && StateWord(flow.meta.state).state() != State::Dead;
     if !is_ours || !Tier::Flows.insert_new::<F>(&draft.reverse, &draft.entry) {
@@ -122,7 +121,8 @@ pub fn promote<F: Family>(
     }
     draft.entry.flow = *entry.value();
     let flow = &draft.entry.flow;
-    let is_ours = entry::same_key(&flow.twin, twin_key) && StateWord(flow.meta.state).state() != State::Dead;
+    let is_ours =
+        entry::same_key(&flow.twin, &draft.reverse) && StateWord(flow.meta.state).state() != State::Dead;
     if !is_ours || !Tier::Flows.insert_new::<F>(key, &draft.entry) {
         Tier::Flows.remove::<F>(&draft.reverse);
         return false;
@@ -130,9 +130,21 @@ pub fn promote<F: Family>(
     true
 }
 
-/// Enters both directions with this SNAT port: the reverse entry first, because it is the one that others compete for.
-#[inline(never)]
-pub fn pair<F: Family>(packet: &Packet<'_, F>, draft: &mut Draft<F::Address>, port: u16) -> Entered {
+global! {
+    /// Enters both directions of the draft with this SNAT port: the reverse entry first, because it is the one that others
+    /// compete for.
+    pub fn pair(port: u32) [] -> Entered = both_directions as enter_v4, enter_v6;
+
+    /// Gives up the handshake that holds a port.
+    pub fn free(port: u32) [] -> () = free_port as free_v4, free_v6;
+}
+
+#[inline(always)]
+fn both_directions<F: Family>(packet: &Packet<'_, F>, port: u32) -> Entered {
+    let Ok(draft) = draft::<F>() else {
+        return Entered::Lost;
+    };
+    let port = port as u16;
     if set_reverse_key::<F>(draft, port).is_none() {
         return Entered::Lost;
     }
@@ -166,10 +178,11 @@ pub fn pair<F: Family>(packet: &Packet<'_, F>, draft: &mut Draft<F::Address>, po
     Entered::Yes
 }
 
-/// Gives up the handshake that holds a port.
-#[inline(never)]
-pub fn free<F: Family>(draft: &mut Draft<F::Address>, port: u16) {
-    if set_reverse_key::<F>(draft, port).is_some() {
+#[inline(always)]
+fn free_port<F: Family>(_packet: &Packet<'_, F>, port: u32) {
+    if let Ok(draft) = draft::<F>()
+        && set_reverse_key::<F>(draft, port as u16).is_some()
+    {
         give_up::<F>(&draft.reverse);
     }
 }
@@ -180,6 +193,7 @@ fn set_reverse_key<F: Family>(draft: &mut Draft<F::Address>, port: u16) -> Optio
     let backend = F::backends().get(u32::from(draft.backend))?;
     let vip_is_source = backend.snat_is_vip >> (draft.service.vip & 31) & 1 != 0;
     let source = if vip_is_source { draft.forward.destination } else { backend.snat_address };
+    draft.way = NextHop { mac: backend.mac, link: backend.link };
     draft.reverse = FlowKey::new(backend.address, draft.service.backend_port, source, port.to_be_bytes());
     Some(())
 }

@@ -6,11 +6,12 @@
 
 use lb_common::{
     abi::{Address, BackendId, Flow, FlowKey, FlowMeta, HalfOpen, NextHop, StateWord, Syn},
+    counters::Counter,
     tcp::{self, flags},
     tick::Tick,
 };
 
-use crate::{atomic, parse::Segment};
+use crate::{atomic, parse::Segment, verdict::Step};
 
 /// A pointer to a flow entry in a map. Two are the same where they point to the same slot.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,30 @@ impl<A: Address> Entry<A> {
         Self(pointer)
     }
 
+    /// The entry that a caller of a global function has named, of which the verifier does not believe that it is there.
+    #[inline(always)]
+    pub fn named(pointer: *mut Flow<A>) -> Step<Self> {
+        if pointer.is_null() { Err(Counter::DropInternal.into()) } else { Ok(Self(pointer)) }
+    }
+
+    /// The same of the lower tier.
+    #[inline(always)]
+    pub fn named_half_open(pointer: *mut HalfOpen<A>) -> Step<Self> {
+        Self::named(pointer.cast())
+    }
+
+    /// The entry as an argument of a global function.
+    #[inline(always)]
+    pub fn pointer(self) -> *mut Flow<A> {
+        self.0
+    }
+
+    /// The same of the lower tier, with its SYN.
+    #[inline(always)]
+    pub fn half_open(self) -> *mut HalfOpen<A> {
+        self.0.cast()
+    }
+
     /// The state of the pair as this entry has it.
     #[inline(always)]
     pub fn word(self) -> StateWord {
@@ -62,7 +87,8 @@ impl<A: Address> Entry<A> {
         read!(self, twin)
     }
 
-    /// The same where it lies, for a look-up at once: the stack is small.
+    /// The same where it lies, for a look-up at once: the stack is small. Not in a global function that the entry has been
+    /// named to: to the verifier of Linux 6.1 what lies there is no key for a look-up.
     #[inline(always)]
     pub fn twin_in_place(&self) -> &FlowKey<A> {
         // SAFETY: as in `read`. The reference goes to a map helper alone, which reads the bytes.

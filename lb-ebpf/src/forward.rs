@@ -8,7 +8,7 @@
 //!  half-open tier, service, orphan                (`half_open`)
 //! ```
 
-use aya_ebpf::{helpers::generated::bpf_ktime_get_coarse_ns, programs::XdpContext};
+use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_ktime_get_coarse_ns, programs::XdpContext};
 use lb_common::{
     abi::{Endpoint, NextHop, Settings, StateWord, backend_state, flow_flags},
     counters::Counter,
@@ -24,6 +24,7 @@ use crate::{
     enter,
     entry::Entry,
     family::{Family, V4, V6},
+    global::{Word as _, global},
     half_open, maps, nat, next_hop, packet,
     pair::Tier,
     parse::{self, Parsed, Segment},
@@ -48,7 +49,7 @@ pub struct Packet<'a, F: Family> {
 /// Judges one frame.
 #[inline(always)]
 pub fn packet(ctx: &XdpContext) -> Verdict {
-    let (Some(ethernet), Some(settings)) = (packet::at::<ETHERNET_HEADER>(ctx, 0), maps::settings()) else {
+    let Some(ethernet) = packet::at::<ETHERNET_HEADER>(ctx, 0) else {
         return NOT_OURS;
     };
     // A frame to a group is never TCP of ours: a host ignores such segments too (RFC 1122, section 4.2.3.10). And none comes
@@ -57,15 +58,38 @@ pub fn packet(ctx: &XdpContext) -> Verdict {
         return NOT_OURS;
     }
     match ethernet.be16::<12>() {
-        ETHERTYPE_IPV4 => of_family::<V4>(ctx, settings),
-        ETHERTYPE_IPV6 => of_family::<V6>(ctx, settings),
+        ETHERTYPE_IPV4 => through::<V4>(ctx, ipv4(ctx.ctx)),
+        ETHERTYPE_IPV6 => through::<V6>(ctx, ipv6(ctx.ctx)),
         _ => NOT_OURS,
     }
 }
 
-/// A function of its own for each family, so that their stacks lie in the same place.
+/// Where the verdict is not final, the packet goes the rest of its way from here, where the stack is empty again.
+#[inline(always)]
+fn through<F: Family>(ctx: &XdpContext, verdict: u32) -> Verdict {
+    let verdict = Verdict::from_word(verdict);
+    if verdict.is_final() { verdict } else { rest::<F>(ctx, verdict.word()) }
+}
+
+/// A function of its own for each family, so that their stacks lie in the same place; a global one (`global`), so that the
+/// entry point is gone through once for all verdicts.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn of_family<F: Family>(ctx: &XdpContext, settings: &'static Settings) -> Verdict {
+extern "C" fn ipv4(ctx: *mut xdp_md) -> u32 {
+    of_family::<V4>(&XdpContext::new(ctx)).word()
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn ipv6(ctx: *mut xdp_md) -> u32 {
+    of_family::<V6>(&XdpContext::new(ctx)).word()
+}
+
+#[inline(always)]
+fn of_family<F: Family>(ctx: &XdpContext) -> Verdict {
+    let Some(settings) = maps::settings() else {
+        return NOT_OURS;
+    };
     let mut segment = Segment::<F::Address>::new(F::UNSPECIFIED);
     if F::addresses(ctx, &mut segment.key).is_none() {
         return NOT_OURS;
@@ -83,52 +107,54 @@ fn of_family<F: Family>(ctx: &XdpContext, settings: &'static Settings) -> Verdic
     // SAFETY: the helper has no conditions.
     let now = Tick::from_ns(unsafe { bpf_ktime_get_coarse_ns() });
     let packet = Packet::<F> { ctx: XdpContext::new(ctx.ctx), segment: &segment, settings, now };
-    let verdict = match parsed {
+    match parsed {
         Parsed::Segment => whole(&packet),
-        Parsed::Unreachable => redispatch::unreachable(&packet),
+        Parsed::Unreachable => {
+            packet.keep();
+            redispatch::unreachable::<F>(ctx)
+        }
         Parsed::Other => NOT_OURS,
         Parsed::Malformed(tcp_at) => defective::<F>(&packet, tcp_at, Counter::DropMalformed),
         Parsed::Fragment(tcp_at) => defective::<F>(&packet, tcp_at, Counter::DropFragment),
-    };
-    if verdict.is_final() { verdict } else { conclude(&packet, verdict) }
+    }
 }
 
 /// A whole TCP segment to one of our addresses.
 #[inline(always)]
 fn whole<F: Family>(packet: &Packet<'_, F>) -> Verdict {
     if let Some(entry) = Tier::Flows.get::<F>(&packet.segment.key) {
-        let verdict = of_flow(packet, entry);
-        if verdict.as_anew().is_none() {
-            return verdict;
-        }
+        return of_flow(packet, entry);
     }
-    half_open::packet(packet)
+    packet.keep();
+    Verdict::anew(0)
 }
 
-/// Carries out what steps deep in the stack have decided. The segment is copied out of the stack, so that the verifier,
-/// which knows nothing of memory, goes through this once, however the packet came here.
-#[inline(never)]
-fn conclude<F: Family>(packet: &Packet<'_, F>, verdict: Verdict) -> Verdict {
-    let Some(segment) = F::segments().get_ptr_mut(0) else {
-        return Verdict::dropped(Counter::DropInternal);
-    };
-    // SAFETY: the place is this CPU's own, a run of the program is not interrupted by another on the same CPU, and nobody
-    // else asks for it.
-    let segment = unsafe {
-        *segment = *packet.segment;
-        &*segment
-    };
-    let packet = Packet::<F> {
-        ctx: XdpContext::new(packet.ctx.ctx),
-        segment,
-        settings: packet.settings,
-        now: packet.now,
-    };
-    let verdict = if verdict == Verdict::REDISPATCH { redispatch::connection(&packet) } else { verdict };
-    if verdict == Verdict::GO_ON {
-        return enter::send(&packet);
+global! {
+    /// The rest of the way of a packet that the flow table has not settled. Each step leaves in memory what the next one needs,
+    /// and is called from here, so that none of them lies on top of another on the stack.
+    fn rest(verdict: u32) [] -> Verdict = step_by_step as rest_v4, rest_v6;
+}
+
+#[inline(always)]
+fn step_by_step<F: Family>(packet: &Packet<'_, F>, verdict: u32) -> Verdict {
+    let ctx = &packet.ctx;
+    let mut verdict = Verdict::from_word(verdict);
+    if verdict == Verdict::CHANGE {
+        verdict = change::<F>(ctx);
     }
-    if verdict.is_answer() { reset::answer(&packet, verdict.blurred()) } else { verdict }
+    if verdict.as_anew().is_some() {
+        verdict = half_open::packet::<F>(ctx);
+    }
+    if let Some(attempt) = verdict.as_anew() {
+        verdict = half_open::unknown::<F>(ctx, attempt.into());
+    }
+    if verdict == Verdict::REDISPATCH {
+        verdict = redispatch::connection::<F>(ctx);
+    }
+    if verdict == Verdict::GO_ON {
+        return nat::send_draft::<F>(ctx);
+    }
+    if verdict.is_answer() { reset::answer::<F>(ctx, verdict.word()) } else { verdict }
 }
 
 /// A packet of an entry in the flow table.
@@ -142,7 +168,8 @@ fn judge<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>) -> Step<Ve
     let word = entry.word();
     let backend = F::backends().get(u32::from(entry.backend())).ok_or(Counter::DropInternal)?;
     if !is_quiet(word, packet.segment.flags) || backend.state != backend_state::ACTIVE {
-        transition::packet(packet, Tier::Flows, entry).go_on()?;
+        packet.keep();
+        return Ok(Verdict::CHANGE);
     }
     let previous = entry.last_seen();
     entry.touch(packet.segment, packet.now);
@@ -150,13 +177,50 @@ fn judge<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>) -> Step<Ve
         Direction::Forward => NextHop { mac: backend.mac, link: backend.link },
         Direction::Reverse => {
             if (previous.0 ^ packet.now.0) >> next_hop::REFRESH_SHIFT != 0 {
-                next_hop::refresh(packet, entry);
+                packet.keep();
+                next_hop::refresh::<F>(&packet.ctx, entry.pointer());
             }
             entry.hop()
         }
     };
     let twin = entry.twin();
     nat::send::<F>(&packet.ctx, packet.segment, &twin, hop, packet.settings)
+}
+
+global! {
+    /// A packet of an entry in the flow table that is not quiet. The entry is looked up again: it may have gone meanwhile, and
+    /// what of it would lie on the stack here is as much as all that follows.
+    fn change() [] -> Verdict = of_change as change_v4, change_v6;
+}
+
+#[inline(always)]
+fn of_change<F: Family>(packet: &Packet<'_, F>) -> Verdict {
+    match Tier::Flows.get::<F>(&packet.segment.key) {
+        Some(entry) => verdict::of(judge_change(packet, entry)),
+        None => Verdict::anew(0),
+    }
+}
+
+#[inline(always)]
+fn judge_change<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>) -> Step<Verdict> {
+    transition::packet::<F>(&packet.ctx, Tier::Flows.number(), entry.pointer()).go_on()?;
+    let previous = entry.last_seen();
+    entry.touch(packet.segment, packet.now);
+    let draft = enter::draft::<F>()?;
+    draft.reverse = entry.twin();
+    draft.way = match entry.word().direction() {
+        Direction::Forward => {
+            let backend = F::backends().get(u32::from(entry.backend())).ok_or(Counter::DropInternal)?;
+            NextHop { mac: backend.mac, link: backend.link }
+        }
+        Direction::Reverse => {
+            if (previous.0 ^ packet.now.0) >> next_hop::REFRESH_SHIFT != 0 {
+                next_hop::refresh::<F>(&packet.ctx, entry.pointer());
+            }
+            entry.hop()
+        }
+    };
+    Ok(Verdict::GO_ON)
 }
 
 /// Whether a packet changes nothing in the state of its flow.

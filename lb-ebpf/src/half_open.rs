@@ -11,34 +11,32 @@ use lb_common::{
 };
 
 use crate::{
-    admit, adopt, enter,
+    admit, adopt,
+    enter::{self, Draft},
     entry::Entry,
     family::Family,
     forward::{self, Packet},
-    maps, nat, next_hop,
+    global::global,
+    maps, next_hop,
     pair::{self, Tier},
     redispatch, syn, transition,
     verdict::{self, Step, Verdict},
 };
 
-/// Judges a packet without an entry in the flow table.
-#[inline(never)]
-pub fn packet<F: Family>(packet: &Packet<'_, F>) -> Verdict {
-    let mut attempt = 0;
-    if let Some(entry) = Tier::HalfOpen.get::<F>(&packet.segment.key) {
-        let verdict = of_entry(packet, entry);
-        match verdict.as_anew() {
-            Some(guess) => attempt = guess,
-            None => return verdict,
-        }
-    }
-    unknown(packet, attempt)
+global! {
+    /// Judges a packet without an entry in the flow table.
+    pub fn packet() [] -> Verdict = of_lower_tier as half_open_v4, half_open_v6;
+
+    /// Judges a packet of no flow; if it is adopted, then as this guess.
+    pub fn unknown(attempt: u32) [] -> Verdict = of_no_flow as unknown_v4, unknown_v6;
 }
 
-/// A packet with an entry in the lower tier.
-#[inline(never)]
-fn of_entry<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>) -> Verdict {
-    verdict::of(judge(packet, entry))
+#[inline(always)]
+fn of_lower_tier<F: Family>(packet: &Packet<'_, F>) -> Verdict {
+    match Tier::HalfOpen.get::<F>(&packet.segment.key) {
+        Some(entry) => verdict::of(judge(packet, entry)),
+        None => Verdict::anew(0),
+    }
 }
 
 #[inline(always)]
@@ -49,14 +47,14 @@ fn judge<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>) -> Step<Ve
     let word = entry.word();
     let is_guess = word.has(flow_flags::UNCONFIRMED) && !word.has(flow_flags::RESET);
     if is_guess && word.direction() == Direction::Reverse {
-        adopt::judge_reply(packet, entry, twin).go_on()?;
+        adopt::judge_reply::<F>(&packet.ctx, entry.pointer(), twin.pointer()).go_on()?;
     }
     if redispatch::may_move(entry, twin) {
-        redispatch::plan(packet, entry, twin).go_on()?;
+        redispatch::plan::<F>(&packet.ctx, entry.half_open(), twin.half_open()).go_on()?;
     }
     // A connection may stay here for long, and its backend go meanwhile.
     if !forward::is_quiet(word, packet.segment.flags) || !admit::is_usable::<F>(entry.backend()) {
-        transition::packet(packet, Tier::HalfOpen, entry).go_on()?;
+        transition::packet::<F>(&packet.ctx, Tier::HalfOpen.number(), entry.pointer()).go_on()?;
     }
     of_pair(packet, entry, twin, word)
 }
@@ -82,16 +80,18 @@ fn of_pair<F: Family>(
         Direction::Forward => NextHop { mac: backend.mac, link: backend.link },
         Direction::Reverse => {
             if again {
-                next_hop::refresh(packet, entry);
+                next_hop::refresh::<F>(&packet.ctx, entry.pointer());
             }
             entry.hop()
         }
     };
-    let twin_key = entry.twin();
+    let draft = enter::draft::<F>()?;
+    draft.reverse = entry.twin();
+    draft.way = hop;
     if is_complete(word) && (!is_complete(before) || again) {
-        promote::<F>(packet, &twin_key, entry, twin);
+        promote::<F>(packet, draft, entry, twin);
     }
-    Ok(nat::send_slowly::<F>(&packet.ctx, packet.segment, &twin_key, hop, packet.settings))
+    Ok(Verdict::GO_ON)
 }
 
 /// Drops the answer to a SYN that another CPU has taken back since this one looked: its client must not hear of it.
@@ -115,7 +115,7 @@ fn is_complete(word: StateWord) -> bool {
 #[inline(never)]
 fn promote<F: Family>(
     packet: &Packet<'_, F>,
-    twin_key: &FlowKey<F::Address>,
+    draft: &mut Draft<F::Address>,
     entry: Entry<F::Address>,
     twin: Entry<F::Address>,
 ) {
@@ -125,12 +125,12 @@ fn promote<F: Family>(
         return;
     }
     let key = &packet.segment.key;
-    if !enter::promote::<F>(key, entry, twin_key, twin) {
+    if !enter::promote::<F>(draft, key, entry, twin) {
         stays_below::<F>(entry, twin, Counter::FlowTableFull);
         return;
     }
     Tier::HalfOpen.remove::<F>(key);
-    Tier::HalfOpen.remove::<F>(twin_key);
+    Tier::HalfOpen.remove::<F>(&draft.reverse);
 }
 
 /// Counts a pair that stays in the lower tier, once in its life: it asks for room about each second.
@@ -182,17 +182,19 @@ fn torn<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>) -> Step<Ver
     }
 }
 
-/// A packet of no flow.
 #[inline(always)]
-fn unknown<F: Family>(packet: &Packet<'_, F>, attempt: u8) -> Verdict {
+fn of_no_flow<F: Family>(packet: &Packet<'_, F>, attempt: u32) -> Verdict {
     let key = &packet.segment.key;
     if let Some(service) = service_of::<F>(key) {
-        let verdict = if packet.segment.flags & (SYN | ACK | RST | FIN) == SYN {
-            admit::connection(packet, &service)
-        } else {
-            adopt::packet(packet, &service, attempt)
+        let Ok(draft) = enter::draft::<F>() else {
+            return Verdict::dropped(Counter::DropInternal);
         };
-        return if verdict == Verdict::GO_ON { enter::send(packet) } else { verdict };
+        draft.service = service;
+        return if packet.segment.flags & (SYN | ACK | RST | FIN) == SYN {
+            admit::connection::<F>(&packet.ctx)
+        } else {
+            adopt::packet::<F>(&packet.ctx, attempt)
+        };
     }
     let destination_port = u16::from_be_bytes(key.destination_port);
     if packet.settings.snat_ports().contains(destination_port)

@@ -4,7 +4,7 @@
 //! Called from the entry point alone, whose stack is nearly empty when everything below it has returned. The packet is
 //! read once more for that: it may have been rewritten by then, and tells the addresses that it has now.
 
-use aya_ebpf::{helpers::generated::bpf_ktime_get_coarse_ns, programs::XdpContext};
+use aya_ebpf::{bindings::xdp_md, helpers::generated::bpf_ktime_get_coarse_ns, programs::XdpContext};
 use aya_log_ebpf::{
     info,
     macro_support::{Level, level_enabled},
@@ -22,13 +22,25 @@ use crate::{
 };
 
 /// Writes the line, unless this CPU has written enough of them for now. User space knows the reason's name by its number.
-#[inline(never)]
+#[inline(always)]
 pub fn dropped(ctx: &XdpContext, reason: Counter) {
+    drop_line(ctx.ctx, reason as u32);
+}
+
+/// A global function (`global`), which the verifier goes through once for all reasons.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn drop_line(ctx: *mut xdp_md, reason: u32) -> u32 {
+    write(&XdpContext::new(ctx), reason);
+    0
+}
+
+#[inline(always)]
+fn write(ctx: &XdpContext, reason: u32) {
     // SAFETY: the helper has no conditions.
     if !level_enabled(Level::Info) || !maps::take_line(Tick::from_ns(unsafe { bpf_ktime_get_coarse_ns() })) {
         return;
     }
-    let reason = reason as u32;
     match packet::at::<ETHERNET_HEADER>(ctx, 0).map_or(0, packet::Span::be16::<12>) {
         ETHERTYPE_IPV4 => v4(ctx, reason),
         ETHERTYPE_IPV6 => v6(ctx, reason),

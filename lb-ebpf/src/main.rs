@@ -28,6 +28,7 @@ mod entry;
 mod evidence;
 mod family;
 mod forward;
+mod global;
 mod half_open;
 mod log;
 mod maps;

@@ -19,7 +19,7 @@ use lb_common::{
     tick::Tick,
 };
 
-use crate::{enter::Draft, packet::opaque, parse::Segment};
+use crate::{enter::Draft, global::Kept, packet::opaque};
 
 const FLOWS: usize = (limits::FLOW_TABLE_CONNECTIONS * limits::ENTRIES_PER_CONNECTION) as usize;
 const HALF_OPEN: usize = (limits::HALF_OPEN_CONNECTIONS * limits::ENTRIES_PER_CONNECTION) as usize;
@@ -39,8 +39,8 @@ pub type SpreadTable<A> = LruHashMap<SpreadKey<A>, u64, { limits::SPREAD_SOURCES
 
 /// One draft for each CPU.
 pub type Drafts<A> = PerCpuArray<Draft<A>, 1>;
-/// One segment for each CPU.
-pub type Segments<A> = PerCpuArray<Segment<A>, 1>;
+/// One packet for each CPU.
+pub type KeptPackets<A> = PerCpuArray<Kept<A>, 1>;
 /// Our own addresses of one family: VIPs and SNAT addresses.
 pub type OurAddresses<A> = HashMap<A, u32, { limits::MAX_OUR_ADDRESSES as usize }>;
 
@@ -80,9 +80,9 @@ pub static DRAFT_V4: Drafts<AddressV4> = Drafts::new();
 pub static DRAFT_V6: Drafts<AddressV6> = Drafts::new();
 
 #[btf_map]
-pub static SEGMENT_V4: Segments<AddressV4> = Segments::new();
+pub static KEPT_V4: KeptPackets<AddressV4> = KeptPackets::new();
 #[btf_map]
-pub static SEGMENT_V6: Segments<AddressV6> = Segments::new();
+pub static KEPT_V6: KeptPackets<AddressV6> = KeptPackets::new();
 
 #[btf_map]
 static SETTINGS: Array<Settings, 1> = Array::new();

@@ -9,7 +9,10 @@ use lb_common::{
 };
 
 use crate::{
+    enter,
     family::Family,
+    forward::Packet,
+    global::global,
     maps, packet,
     parse::Segment,
     unfinished::{self, Checksum},
@@ -37,17 +40,19 @@ pub fn send<F: Family>(
     Ok(Verdict::transmit(hop.link))
 }
 
-/// The same for the steps where a call more is not felt: a function of its own, so that the verifier goes through the
-/// rewrite once for all of them.
-#[inline(never)]
-pub fn send_slowly<F: Family>(
-    ctx: &XdpContext,
-    segment: &Segment<F::Address>,
-    twin: &FlowKey<F::Address>,
-    hop: NextHop,
-    settings: &Settings,
-) -> Verdict {
-    verdict::of(send::<F>(ctx, segment, twin, hop, settings))
+global! {
+    /// The same as the draft says, for the steps where a call more is not felt.
+    pub fn send_draft() [] -> Verdict = of_draft as send_v4, send_v6;
+}
+
+#[inline(always)]
+fn of_draft<F: Family>(packet: &Packet<'_, F>) -> Verdict {
+    match enter::draft::<F>() {
+        Ok(draft) => {
+            verdict::of(send::<F>(&packet.ctx, packet.segment, &draft.reverse, draft.way, packet.settings))
+        }
+        Err(verdict) => verdict,
+    }
 }
 
 /// Ports and checksum of the TCP header. The checksum covers the addresses (RFC 9293, section 3.1).

@@ -10,12 +10,12 @@ use aya_ebpf::{
     helpers,
 };
 use lb_common::{
-    abi::NextHop,
+    abi::{Flow, NextHop},
     counters::Counter,
     wire::{ETHERNET_HEADER, Mac, PROTOCOL_TCP},
 };
 
-use crate::{entry::Entry, family::Family, forward::Packet, maps, packet, verdict::Verdict};
+use crate::{entry::Entry, family::Family, forward::Packet, global::global, maps, packet, verdict::Verdict};
 
 /// A reverse entry's next hop is asked for again when its last packet was in another span of 2^6 ticks (1.07 s).
 pub const REFRESH_SHIFT: u32 = 6;
@@ -53,11 +53,17 @@ fn find<F: Family>(packet: &Packet<'_, F>) -> Result<NextHop, Counter> {
     }
 }
 
-/// Asks again for the next hop of a reverse entry, and keeps the old one where there is no answer.
-#[inline(never)]
-pub fn refresh<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>) {
-    let twin = entry.twin_in_place();
-    if let Looked::Found(hop) = look_up::<F>(packet, &twin.destination, &twin.source) {
+global! {
+    /// Asks again for the next hop of a reverse entry, and keeps the old one where there is no answer.
+    pub fn refresh() [entry: Flow] -> () = ask_again as refresh_v4, refresh_v6;
+}
+
+#[inline(always)]
+fn ask_again<F: Family>(packet: &Packet<'_, F>, entry: *mut Flow<F::Address>) {
+    if let Ok(entry) = Entry::named(entry)
+        && let twin = entry.twin_in_place()
+        && let Looked::Found(hop) = look_up::<F>(packet, &twin.destination, &twin.source)
+    {
         entry.set_hop(hop);
     }
 }

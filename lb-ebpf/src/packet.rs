@@ -69,6 +69,30 @@ pub fn opaque(number: usize) -> usize {
     core::hint::black_box(number)
 }
 
+/// The same length, of 1 to `MOST` bytes, in such a way that the verifier sees both bounds on the very register that a helper
+/// gets; `None` where it is none of these. A comparison with zero tells that of Linux 6.1 nothing; a mask does.
+#[inline(always)]
+pub fn bounded<const MOST: usize>(length: usize) -> Option<u32> {
+    if length == 0 || length > MOST {
+        return None;
+    }
+    let length = opaque((opaque(length - 1) & (MOST.next_power_of_two() - 1)) + 1);
+    if length > MOST { None } else { Some(length as u32) }
+}
+
+/// Makes the compiler believe that a context is used. Where a function does not use it, the compiler leaves its register
+/// to chance in the callers, and the verifier wants a context there.
+#[inline(always)]
+pub fn used(ctx: &XdpContext) {
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: nothing is executed.
+    unsafe {
+        core::arch::asm!("/* {0} */", in(reg) ctx.ctx, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    core::hint::black_box(ctx.ctx);
+}
+
 impl<const N: usize> Span<N> {
     /// A copy of the value at `OFFSET`, in the machine's byte order.
     #[inline(always)]

@@ -4,7 +4,7 @@
 //! of the *forward* entry is the lock of a pair: whoever turns it to `Dead` deletes both.
 
 use lb_common::{
-    abi::{Address, FlowKey, HalfOpen, StateWord, flow_flags},
+    abi::{Address, Flow, FlowKey, HalfOpen, StateWord, flow_flags},
     counters::Counter,
     tcp::{Direction, State},
     tick::Tick,
@@ -13,6 +13,8 @@ use lb_common::{
 use crate::{
     entry::{Entry, same_key},
     family::Family,
+    forward::Packet,
+    global::global,
     maps,
 };
 
@@ -30,6 +32,18 @@ pub enum Tier {
 }
 
 impl Tier {
+    /// The tier as a number, for a global function.
+    #[inline(always)]
+    pub const fn number(self) -> u32 {
+        self as u32
+    }
+
+    /// The tier with this number.
+    #[inline(always)]
+    pub const fn numbered(number: u32) -> Self {
+        if number == Self::Flows as u32 { Self::Flows } else { Self::HalfOpen }
+    }
+
     /// The entry with this key.
     #[inline(always)]
     pub fn get<F: Family>(self, key: &FlowKey<F::Address>) -> Option<Entry<F::Address>> {
@@ -73,20 +87,26 @@ impl Tier {
     }
 }
 
-/// What a packet with these TCP flags does to both entries of a pair. Each entry advances from its own state, so that
-/// two ends which close at the same moment on two CPUs both arrive at `Closed`. Does nothing where the entry is not as
-/// it was judged.
-#[inline(never)]
-pub fn advance<F: Family>(
-    tier: Tier,
-    key: &FlowKey<F::Address>,
-    entry: Entry<F::Address>,
-    judged: StateWord,
-    tcp_flags: u8,
+global! {
+    /// What a packet does to both entries of a pair. Each entry advances from its own state, so that two ends which close at
+    /// the same moment on two CPUs both arrive at `Closed`. Does nothing where the entry is not as it was judged.
+    pub fn advance(tier: u32, judged: u32) [entry: Flow] -> bool = by_packet as advance_v4, advance_v6;
+}
+
+#[inline(always)]
+fn by_packet<F: Family>(
+    packet: &Packet<'_, F>,
+    tier: u32,
+    judged: u32,
+    entry: *mut Flow<F::Address>,
 ) -> bool {
+    let Ok(entry) = Entry::named(entry) else {
+        return false;
+    };
+    let judged = StateWord(judged);
     let direction = judged.direction();
-    change::<F>(tier, key, entry, judged, |word| {
-        let next = word.state().after(direction, tcp_flags);
+    change::<F>(Tier::numbered(tier), &packet.segment.key, entry, judged, |word| {
+        let next = word.state().after(direction, packet.segment.flags);
         let closed_first = if next == State::BackendClosed { flow_flags::BACKEND_CLOSED_FIRST } else { 0 };
         word.with_state(next).with(closed_first)
     })
@@ -152,7 +172,7 @@ fn change<F: Family>(
     if judged.state() == State::Dead || !entry.exchange(judged, new) {
         return false;
     }
-    if let Some(twin) = tier.twin_of::<F>(key, entry.twin_in_place()) {
+    if let Some(twin) = tier.twin_of::<F>(key, &entry.twin()) {
         let old = twin.word();
         let mut advanced = next(old);
         // One that missed a step of the handshake (two CPUs) catches up.
@@ -200,7 +220,7 @@ pub fn delete<F: Family>(
     judged: State,
 ) -> bool {
     let word = entry.word();
-    let twin_key = entry.twin_in_place();
+    let twin_key = &entry.twin();
     let twin = tier.twin_of::<F>(key, twin_key);
     let lock = match (word.direction(), twin) {
         (Direction::Reverse, Some(forward)) => forward,

@@ -17,7 +17,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers;
 use lb_common::{
-    abi::{Address, BackendId, FlowKey, ServiceId, StateWord, Syn, flow_flags},
+    abi::{Address, BackendId, FlowKey, HalfOpen, ServiceId, StateWord, Syn, flow_flags},
     counters::Counter,
     limits::{REDISPATCH_BACKENDS, REDISPATCH_PORTS},
     tcp::{
@@ -27,12 +27,12 @@ use lb_common::{
 };
 
 use crate::{
-    admit, choose,
-    enter::{self, Draft},
+    admit, choose, enter,
     entry::Entry,
     evidence::{self, Evidence},
     family::Family,
     forward::Packet,
+    global::global,
     half_open, maps,
     pair::{self, Tier},
     syn,
@@ -80,10 +80,28 @@ pub fn may_move<A: Address>(entry: Entry<A>, twin: Entry<A>) -> bool {
     word.state() == State::SynSent && !word.has(flow_flags::RESET) && !twin.word().has(flow_flags::RESET)
 }
 
-/// Judges a packet of a pair in SYN-SENT. The verdict is to go on where the packet is the answer that was waited for, or
-/// where there is nobody else to offer the connection to.
-#[inline(never)]
-pub fn plan<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>, twin: Entry<F::Address>) -> Verdict {
+global! {
+    /// Judges a packet of a pair in SYN-SENT. The verdict is to go on where the packet is the answer that was waited for, or
+    /// where there is nobody else to offer the connection to.
+    pub fn plan() [entry: HalfOpen, twin: HalfOpen] -> Verdict = of_pair as plan_v4, plan_v6;
+
+    /// Judges an ICMP error: if it is about a SYN of ours, that is offered elsewhere; else it is the host's own business.
+    pub fn unreachable() [] -> Verdict = of_error as unreachable_v4, unreachable_v6;
+
+    /// Carries out a plan: takes the old mapping back, enters the new one, and makes the SYN. The verdict is to go on where
+    /// the packet is the SYN itself.
+    pub fn connection() [] -> Verdict = offer as redispatch_v4, redispatch_v6;
+}
+
+#[inline(always)]
+fn of_pair<F: Family>(
+    packet: &Packet<'_, F>,
+    entry: *mut HalfOpen<F::Address>,
+    twin: *mut HalfOpen<F::Address>,
+) -> Verdict {
+    let (Ok(entry), Ok(twin)) = (Entry::named_half_open(entry), Entry::named_half_open(twin)) else {
+        return Verdict::dropped(Counter::DropInternal);
+    };
     let word = entry.word();
     let (mut forward, reverse) =
         if word.direction() == Direction::Forward { (entry, twin) } else { (twin, entry) };
@@ -111,9 +129,8 @@ pub fn plan<F: Family>(packet: &Packet<'_, F>, entry: Entry<F::Address>, twin: E
     }
 }
 
-/// Judges an ICMP error: if it is about a SYN of ours, that is offered elsewhere; else it is the host's own business.
-#[inline(never)]
-pub fn unreachable<F: Family>(packet: &Packet<'_, F>) -> Verdict {
+#[inline(always)]
+fn of_error<F: Family>(packet: &Packet<'_, F>) -> Verdict {
     const NOT_OURS: Verdict = Verdict::pass(Counter::PassedNotOurs);
     let key = &packet.segment.key;
     let Some(entry) = Tier::HalfOpen.get::<F>(key) else {
@@ -235,35 +252,35 @@ extern "C" fn try_backend<F: Family>(round: u32, search: *mut c_void) -> i64 {
     1
 }
 
-/// Carries out a plan: takes the old mapping back, enters the new one, and makes the SYN. The verdict is to go on where the
-/// packet is the SYN itself.
-#[inline(never)]
-pub fn connection<F: Family>(packet: &Packet<'_, F>) -> Verdict {
+#[inline(always)]
+fn offer<F: Family>(packet: &Packet<'_, F>) -> Verdict {
     let Ok(draft) = enter::draft::<F>() else {
         return Verdict::dropped(Counter::DropInternal);
     };
-    match carry_out(packet, draft) {
+    let by_client = draft.plan.by_client != 0;
+    match carry_out(packet, by_client) {
         Ok(verdict) => verdict,
         // Whoever refused is not answered; the client is.
-        Err(verdict) if draft.plan.by_client != 0 => verdict,
+        Err(verdict) if by_client => verdict,
         Err(_) => Verdict::dropped(Counter::DropRedispatchFailed),
     }
 }
 
 #[inline(always)]
-fn carry_out<F: Family>(packet: &Packet<'_, F>, draft: &mut Draft<F::Address>) -> Step<Verdict> {
+fn carry_out<F: Family>(packet: &Packet<'_, F>, by_client: bool) -> Step<Verdict> {
     let lost = Verdict::dropped(Counter::DropRedispatchFailed);
+    let draft = enter::draft::<F>()?;
     let key = &packet.segment.key;
     let entry = Tier::HalfOpen.get::<F>(key).ok_or(lost)?;
     let twin = Tier::HalfOpen.twin_of::<F>(key, entry.twin_in_place()).ok_or(lost)?;
-    let (forward, reverse) = if draft.plan.by_client != 0 { (entry, twin) } else { (twin, entry) };
+    let (forward, reverse) = if by_client { (entry, twin) } else { (twin, entry) };
     draft.forward = reverse.twin();
     draft.figures = *forward.meta();
     draft.hop = reverse.hop();
     // SAFETY: the pair was found in the lower tier.
     draft.entry.syn = unsafe { *forward.syn() };
     draft.service = half_open::service_of::<F>(&draft.forward).ok_or(lost)?;
-    if draft.plan.by_client != 0 {
+    if by_client {
         forward.touch(packet.segment, packet.now);
         draft.figures = *forward.meta();
         syn::keep(packet, &mut draft.entry.syn).go_on()?;
@@ -274,12 +291,12 @@ fn carry_out<F: Family>(packet: &Packet<'_, F>, draft: &mut Draft<F::Address>) -
     draft.word = StateWord::new(State::SynSent, 0, draft.plan.attempt, draft.service.id);
     undo::<F>(&draft.forward, forward, reverse, packet).ok_or(lost)?;
     let hash = draft.entry.syn.hash;
-    admit::allocate(packet, draft, hash).go_on()?;
+    admit::allocate(packet, hash).go_on()?;
     maps::count(if moved { Counter::Redispatched } else { Counter::RedispatchedPort });
-    if draft.plan.by_client != 0 {
+    if by_client {
         return Ok(Verdict::GO_ON);
     }
-    Ok(syn::send(packet, draft, &enter::hop::<F>(draft)?))
+    Ok(syn::send::<F>(&packet.ctx))
 }
 
 /// Takes the old mapping back. Its reverse entry stays, closed and without a twin: the old backend may hold the

@@ -13,6 +13,7 @@ use lb_common::{
 use crate::{
     family::{Family, Header},
     forward::Packet,
+    global::{Word as _, global},
     packet::{self, Span},
     unfinished::{self, Checksum},
     verdict::{self, Step, Verdict},
@@ -25,11 +26,15 @@ pub const SHORTEST_FRAME: usize = 60;
 /// The time to live of an answer.
 const HOP_LIMIT: u8 = 64;
 
-/// Answers a packet with a RST that its sender must believe. A RST itself is answered with nothing, but counted the
-/// same.
-#[inline(never)]
-pub fn answer<F: Family>(packet: &Packet<'_, F>, verdict: Verdict) -> Verdict {
-    verdict::of(turn_around(packet).map(|()| verdict))
+global! {
+    /// Answers a packet with a RST that its sender must believe, and returns the verdict. A RST itself is answered with nothing,
+    /// but counted the same.
+    pub fn answer(verdict: u32) [] -> Verdict = with_reset as answer_v4, answer_v6;
+}
+
+#[inline(always)]
+fn with_reset<F: Family>(packet: &Packet<'_, F>, verdict: u32) -> Verdict {
+    verdict::of(turn_around(packet).map(|()| Verdict::from_word(verdict)))
 }
 
 #[inline(always)]

@@ -6,7 +6,7 @@
 
 use aya_ebpf::{EbpfContext as _, helpers, programs::XdpContext};
 use lb_common::{
-    abi::{NextHop, Syn},
+    abi::Syn,
     checksum::{fold, pseudo_header_tail},
     counters::Counter,
     tcp::sequence_length,
@@ -14,9 +14,10 @@ use lb_common::{
 };
 
 use crate::{
-    enter::Draft,
+    enter::{self, Draft},
     family::{Family, Header},
     forward::Packet,
+    global::global,
     maps,
     packet::{self, opaque},
     reset::SHORTEST_FRAME,
@@ -53,26 +54,31 @@ fn take_down<F: Family>(packet: &Packet<'_, F>, syn: &mut Syn) -> Step<()> {
     if copied == 0 { Ok(()) } else { Err(Counter::DropInternal.into()) }
 }
 
-/// The length of options that are there. Opaque at each step, because the verifier wants to see both bounds on the very
-/// register that a helper gets, and the compiler would make one comparison of another number.
+/// The length of options that are there.
 #[inline(always)]
 fn options_length(length: usize) -> Option<u32> {
-    let length = opaque(length);
-    if length == 0 {
-        return None;
-    }
-    let length = opaque(length);
-    if length > TCP_OPTIONS { None } else { Some(length as u32) }
+    packet::bounded::<TCP_OPTIONS>(length)
 }
 
-/// Turns the frame into the SYN of the pair that has just been entered, on its way to its backend.
-#[inline(never)]
-pub fn send<F: Family>(packet: &Packet<'_, F>, draft: &Draft<F::Address>, hop: &NextHop) -> Verdict {
-    verdict::of(make(packet, draft, hop).ok_or(Counter::DropRedispatchFailed.into()))
+global! {
+    /// Turns the frame into the SYN of the pair that has just been entered, on its way to its backend.
+    pub fn send() [] -> Verdict = of_draft as send_syn_v4, send_syn_v6;
 }
 
 #[inline(always)]
-fn make<F: Family>(packet: &Packet<'_, F>, draft: &Draft<F::Address>, hop: &NextHop) -> Option<Verdict> {
+fn of_draft<F: Family>(packet: &Packet<'_, F>) -> Verdict {
+    verdict::of(put_together(packet))
+}
+
+#[inline(always)]
+fn put_together<F: Family>(packet: &Packet<'_, F>) -> Step<Verdict> {
+    let draft = enter::draft::<F>()?;
+    make(packet, draft).ok_or(Counter::DropRedispatchFailed.into())
+}
+
+#[inline(always)]
+fn make<F: Family>(packet: &Packet<'_, F>, draft: &Draft<F::Address>) -> Option<Verdict> {
+    let hop = draft.way;
     let link = maps::link(hop.link)?;
     let syn = &draft.entry.syn;
     let unfinished = is_unfinished(packet)?;

@@ -2,7 +2,7 @@
 //! again from the same port.
 
 use lb_common::{
-    abi::{StateWord, backend_state, flow_flags},
+    abi::{Flow, StateWord, backend_state, flow_flags},
     counters::Counter,
     tcp::{
         self, Direction, State,
@@ -15,6 +15,7 @@ use crate::{
     evidence,
     family::Family,
     forward::Packet,
+    global::global,
     maps,
     pair::{self, Tier},
     syn,
@@ -25,9 +26,21 @@ use crate::{
 /// of the sequence space.
 const RESET_WINDOW: u32 = 1 << 22;
 
-/// Judges a packet of a flow and changes the flow's state.
-#[inline(never)]
-pub fn packet<F: Family>(packet: &Packet<'_, F>, tier: Tier, entry: Entry<F::Address>) -> Verdict {
+global! {
+    /// Judges a packet of a flow and changes the flow's state.
+    pub fn packet(tier: u32) [entry: Flow] -> Verdict = of_flow as transition_v4, transition_v6;
+}
+
+#[inline(always)]
+fn of_flow<F: Family>(packet: &Packet<'_, F>, tier: u32, entry: *mut Flow<F::Address>) -> Verdict {
+    match Entry::named(entry) {
+        Ok(entry) => judge(packet, Tier::numbered(tier), entry),
+        Err(verdict) => verdict,
+    }
+}
+
+#[inline(always)]
+fn judge<F: Family>(packet: &Packet<'_, F>, tier: Tier, entry: Entry<F::Address>) -> Verdict {
     let word = entry.word();
     let flags = packet.segment.flags;
     let from_client = word.direction() == Direction::Forward;
@@ -81,8 +94,7 @@ fn advance<F: Family>(packet: &Packet<'_, F>, tier: Tier, entry: Entry<F::Addres
         }
         return;
     }
-    let twin_key = entry.twin_in_place();
-    let Some(twin) = tier.twin_of::<F>(&segment.key, twin_key) else {
+    let Some(twin) = tier.twin_of::<F>(&segment.key, &entry.twin()) else {
         return;
     };
     if flags & RST != 0 && !reset_is_plausible(packet, tier, entry, twin) {
@@ -100,7 +112,7 @@ fn advance<F: Family>(packet: &Packet<'_, F>, tier: Tier, entry: Entry<F::Addres
         // Not the answer to the backend's SYN-ACK: somebody who has not seen it.
         return;
     }
-    if pair::advance::<F>(tier, &segment.key, entry, word, flags)
+    if pair::advance::<F>(&packet.ctx, tier.number(), word.0, entry.pointer())
         && state.is_half_open()
         && next != State::Closed
         && next != State::SynReceived

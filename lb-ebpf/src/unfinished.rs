@@ -7,7 +7,9 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{EbpfContext as _, btf_maps::PerCpuArray, helpers, macros::btf_map, programs::XdpContext};
+use aya_ebpf::{
+    EbpfContext as _, bindings::xdp_md, btf_maps::PerCpuArray, helpers, macros::btf_map, programs::XdpContext,
+};
 use lb_common::{
     abi::{Settings, link_flags, settings_flags},
     checksum::{fold, pseudo_header_tail},
@@ -50,32 +52,50 @@ pub fn checksum_of<F: Family>(
     if settings.flags & settings_flags::UNFINISHED_CHECKSUMS == 0 {
         Ok(Checksum::Complete)
     } else {
-        classify::<F>(ctx, segment).ok_or(Counter::DropInternal.into())
+        let addresses = F::address_sum(&segment.key.source) + F::address_sum(&segment.key.destination);
+        let pseudo_header = addresses + pseudo_header_tail(PROTOCOL_TCP, segment.tcp_length);
+        match checksum(ctx.ctx, segment.tcp_at.into(), segment.tcp_length.into(), pseudo_header) {
+            COMPLETE => Ok(Checksum::Complete),
+            PARTIAL => Ok(Checksum::Partial),
+            _ => Err(Counter::DropInternal.into()),
+        }
     }
 }
 
-/// The same where there are links with such packets; `None` where the segment cannot be read, which is a defect of ours.
+/// What [`checksum`] returns, as a number.
+const COMPLETE: u32 = 0;
+const PARTIAL: u32 = 1;
+const UNREADABLE: u32 = 2;
+
+/// The same where there are links with such packets; [`UNREADABLE`] where the segment cannot be, which is a defect of ours. A
+/// global function (`global`), although on the way of every packet of such a link, for the loop in it.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn classify<F: Family>(ctx: &XdpContext, segment: &Segment<F::Address>) -> Option<Checksum> {
+extern "C" fn checksum(ctx: *mut xdp_md, tcp_at: u32, tcp_length: u32, pseudo_header: u64) -> u32 {
+    match classify(&XdpContext::new(ctx), tcp_at, tcp_length, pseudo_header) {
+        Some(Checksum::Complete) => COMPLETE,
+        Some(Checksum::Partial) => PARTIAL,
+        None => UNREADABLE,
+    }
+}
+
+#[inline(always)]
+fn classify(ctx: &XdpContext, tcp_at: u32, tcp_length: u32, pseudo_header: u64) -> Option<Checksum> {
     let interface = ctx.ingress_ifindex() as u32;
     let flags = maps::link_of_interface(interface).and_then(maps::link).map_or(0, |link| link.flags);
     if flags & (link_flags::CHECKSUM_PARTIAL | link_flags::CHECKSUM_FINISH) == 0 {
         return Some(Checksum::Complete);
     }
-    let tcp = packet::at::<TCP_HEADER>(ctx, usize::from(segment.tcp_at))?;
+    let tcp = packet::at::<TCP_HEADER>(ctx, tcp_at as usize)?;
     let field = tcp.get::<u16, { tcp_offset::CHECKSUM }>();
-    let pseudo_header = F::address_sum(&segment.key.source)
-        + F::address_sum(&segment.key.destination)
-        + pseudo_header_tail(PROTOCOL_TCP, segment.tcp_length);
     if field != fold(pseudo_header) {
         return Some(Checksum::Complete);
     }
-    let length = usize::from(segment.tcp_length);
-    if length > LONGEST {
+    if tcp_length as usize > LONGEST {
         maps::count(Counter::ChecksumPartial);
         return Some(Checksum::Partial);
     }
-    let sum = sum_segment(ctx, segment.tcp_at.into(), segment.tcp_length.into());
+    let sum = sum_segment(ctx, tcp_at, tcp_length);
     if sum == NO_SUM {
         return None;
     }
@@ -87,15 +107,16 @@ fn classify<F: Family>(ctx: &XdpContext, segment: &Segment<F::Address>) -> Optio
         return Some(Checksum::Partial);
     }
     // The field is the pseudo-header's sum, so the sum over the segment covers both.
-    let tcp = packet::at::<TCP_HEADER>(ctx, usize::from(segment.tcp_at))?;
+    // Opaque, or the compiler would know from above that it is near enough and leave the verifier without the check.
+    let tcp = packet::at::<TCP_HEADER>(ctx, packet::opaque(tcp_at as usize))?;
     tcp.set::<u16, { tcp_offset::CHECKSUM }>(!fold(sum));
     maps::count(Counter::ChecksumFinished);
     Some(Checksum::Complete)
 }
 
 /// What the loop over the chunks carries along.
-struct Summing<'a> {
-    ctx: &'a XdpContext,
+struct Summing {
+    ctx: *mut xdp_md,
     scratch: *mut u32,
     /// Where the segment begins in the frame.
     begin: u32,
@@ -107,13 +128,13 @@ struct Summing<'a> {
 }
 
 /// The sum over the TCP header and its payload, or [`NO_SUM`].
-#[inline(never)]
+#[inline(always)]
 fn sum_segment(ctx: &XdpContext, tcp_at: u32, length: u32) -> u64 {
     let Some(scratch) = CHECKSUM_SCRATCH.get_ptr_mut(0) else {
         return NO_SUM;
     };
     let scratch = scratch.cast::<u32>();
-    let mut summing = Summing { ctx, scratch, begin: tcp_at, length, summed: 0, sum: 0 };
+    let mut summing = Summing { ctx: ctx.ctx, scratch, begin: tcp_at, length, summed: 0, sum: 0 };
     // SAFETY: the callback has the type that the helper wants, and the state outlives the call.
     unsafe {
         helpers::bpf_loop((LONGEST / CHUNK) as u32, add_chunk as *mut c_void, (&raw mut summing).cast(), 0)
@@ -124,12 +145,14 @@ fn sum_segment(ctx: &XdpContext, tcp_at: u32, length: u32) -> u64 {
 /// One round: the next chunk.
 extern "C" fn add_chunk(index: u32, summing: *mut c_void) -> i64 {
     // SAFETY: `sum_segment` gave its own state, which nobody else uses during the loop.
-    let summing = unsafe { &mut *summing.cast::<Summing<'_>>() };
+    let summing = unsafe { &mut *summing.cast::<Summing>() };
     let at = index * CHUNK as u32;
     let left = summing.length.wrapping_sub(at);
     let take = if left >= CHUNK as u32 { CHUNK as u32 } else { left };
     // SAFETY: the scratch is this CPU's own, and `take` at most its size; the helper checks the packet's bounds.
-    let Some(sum) = (unsafe { sum_chunk(summing.ctx, summing.scratch, summing.begin + at, take) }) else {
+    let Some(sum) =
+        (unsafe { sum_chunk(&XdpContext::new(summing.ctx), summing.scratch, summing.begin + at, take) })
+    else {
         return 1;
     };
     summing.sum += sum;
@@ -144,11 +167,7 @@ extern "C" fn add_chunk(index: u32, summing: *mut c_void) -> i64 {
 /// `scratch` points to `CHUNK` bytes that nobody else uses.
 #[inline(always)]
 unsafe fn sum_chunk(ctx: &XdpContext, scratch: *mut u32, offset: u32, take: u32) -> Option<u64> {
-    // Opaque, because the verifier wants to see the bounds on the very register that the helpers get.
-    let take = packet::opaque(take as usize) as u32;
-    if take == 0 || take > CHUNK as u32 {
-        return None;
-    }
+    let take = packet::bounded::<CHUNK>(take as usize)?;
     // The word that the last bytes will not fill; the copy overwrites all the others.
     let last_word = take as usize & (CHUNK - 4);
     // SAFETY: the offset is a multiple of four below the size of the scratch, which is a map's value and so aligned.
@@ -159,11 +178,11 @@ unsafe fn sum_chunk(ctx: &XdpContext, scratch: *mut u32, offset: u32, take: u32)
         return None;
     }
     // Opaque, or the compiler would know that it fits and leave the verifier without the check.
-    let padded = packet::opaque((take as usize + 3) & (2 * CHUNK - 4)) as u32;
-    if padded > CHUNK as u32 {
+    let padded = packet::opaque(packet::opaque(take as usize + 3) & (2 * CHUNK - 4));
+    if padded > CHUNK {
         return None;
     }
     // SAFETY: `padded` bytes of the scratch are initialised.
-    let sum = unsafe { helpers::bpf_csum_diff(core::ptr::null_mut(), 0, scratch.cast(), padded, 0) };
+    let sum = unsafe { helpers::bpf_csum_diff(core::ptr::null_mut(), 0, scratch.cast(), padded as u32, 0) };
     (sum >= 0).then_some(sum as u64 & 0xffff_ffff)
 }

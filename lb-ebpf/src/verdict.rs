@@ -7,6 +7,8 @@
 
 use lb_common::{abi::LinkId, counters::Counter};
 
+use crate::global::Word;
+
 /// The word of a verdict: what it is in the lowest byte, what it carries above.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Verdict(u32);
@@ -33,10 +35,11 @@ const ANSWER: u32 = 3;
 const GO_ON: u32 = 4;
 const ANEW: u32 = 5;
 const REDISPATCH: u32 = 6;
+const CHANGE: u32 = 7;
 const TAG_BITS: u32 = 8;
 
 impl Verdict {
-    /// None yet: the caller goes on.
+    /// None yet: the caller goes on. In the end: the packet is sent on, as the draft says.
     pub const GO_ON: Self = Self(GO_ON);
 
     /// To the host, untouched.
@@ -81,33 +84,22 @@ impl Verdict {
         if self.tag() == ANEW { Some((self.0 >> TAG_BITS) as u8) } else { None }
     }
 
+    /// None yet: the packet may change the state of its flow (`transition`).
+    pub const CHANGE: Self = Self(CHANGE);
+
     /// None yet: the connection is to be offered elsewhere, as the plan in the draft says (`redispatch`).
     pub const REDISPATCH: Self = Self(REDISPATCH);
 
     /// Whether nothing is left to be done but what the entry point does.
     #[inline(always)]
     pub const fn is_final(self) -> bool {
-        !matches!(self.tag(), ANSWER | REDISPATCH)
+        !matches!(self.tag(), ANSWER | ANEW | REDISPATCH | CHANGE)
     }
 
     /// Whether the packet is to be answered.
     #[inline(always)]
     pub const fn is_answer(self) -> bool {
         self.tag() == ANSWER
-    }
-
-    /// The same verdict, of whose reason the verifier knows no more. It goes through what follows once then, and not once
-    /// for every reason: a byte that has lain in memory is any byte to it.
-    #[inline(always)]
-    pub fn blurred(self) -> Self {
-        let mut reason = (self.0 >> TAG_BITS) as u8;
-        let place = &raw mut reason;
-        // SAFETY: a local variable is written and read.
-        let reason = unsafe {
-            place.write_volatile(reason);
-            place.read_volatile()
-        };
-        Self(self.tag() | u32::from(reason) << TAG_BITS)
     }
 
     /// What is to be done. A word that is none of these ends no packet's way, so it is a defect of ours.
@@ -133,6 +125,20 @@ impl Verdict {
             Some(counter) => counter,
             None => Counter::DropInternal,
         }
+    }
+}
+
+impl Word for Verdict {
+    const DEFECT: Self = Self::dropped(Counter::DropInternal);
+
+    #[inline(always)]
+    fn word(self) -> u32 {
+        self.0
+    }
+
+    #[inline(always)]
+    fn from_word(word: u32) -> Self {
+        Self(word)
     }
 }
 

@@ -151,7 +151,7 @@ fn a_drain_that_takes_too_long_is_ended_at_both_ends() -> Result<()> {
     let (hold, by) = silent(&setting)?;
     let told = setting.agent.xdplb(&["backend", "drain", "c1", "--wait=1m"])?;
     assert!(told.ends_with("c1 holds no flow\n"), "who waits learns that it is over: {told}");
-    setting.wait_log(&format!("c1: {} connections are ended at both ends", by["c1"]))?;
+    setting.wait_log(&format!("c1: {} flows are reset", by["c1"]))?;
     only_those_of(&["c1"], hold, &by)
 }
 

@@ -42,7 +42,9 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.clean {
+        let words = if cleanup::exists(ID) { "the lab is removed" } else { "there is no lab" };
         cleanup::remove(ID);
+        println!("{words}");
         return ExitCode::SUCCESS;
     }
     if let Some(why) = requirements::LAB.iter().find_map(|need| need.missing()) {

@@ -36,7 +36,7 @@ fn without_fail_open_connections_are_refused_until_a_controller_is_back() -> Res
         setting.agent.wait_status("a refusing service", |status| names_the_api(status, "refusing"))?;
     assert!(!names_the_api(&status, "fail_open"), "it does not fail open: {status:#}");
     let words = setting.agent.xdplb(&["status"])?;
-    assert!(words.starts_with("refusing: no backend of "), "said first: {words}");
+    assert!(words.starts_with("refusing: no enabled backend of "), "said first: {words}");
 
     // and clients are refused, which only the balancer can do, for nobody else hears them.
     let load = Load::start(&setting.lab, &LoadOptions::to(setting.lab.service(API)).rate(30))?;

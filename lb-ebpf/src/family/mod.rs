@@ -16,8 +16,8 @@ use lb_common::{
 pub use self::{v4::V4, v6::V6};
 use crate::{
     maps::{
-        BackendEndpoints, Backends, Drafts, FlowTable, HalfOpenTable, OurAddresses, Segments, ServiceTable,
-        SpreadTable,
+        BackendEndpoints, Backends, Drafts, FlowTable, HalfOpenTable, KeptPackets, OurAddresses,
+        ServiceTable, SpreadTable,
     },
     packet::Wire,
     parse::{Layout, Segment},
@@ -55,8 +55,8 @@ pub trait Family: 'static {
 
     /// Where a new pair is put together.
     fn drafts() -> &'static Drafts<Self::Address>;
-    /// Where a segment is put that is looked at from elsewhere.
-    fn segments() -> &'static Segments<Self::Address>;
+    /// Where a packet is kept for the global functions.
+    fn kept() -> &'static KeptPackets<Self::Address>;
     /// VIPs and SNAT addresses.
     fn our_addresses() -> &'static OurAddresses<Self::Address>;
 

@@ -19,8 +19,8 @@ use super::{Family, Header, ports};
 use crate::{
     maps::{
         BACKENDS_V4, BackendEndpoints, Backends, DRAFT_V4, Drafts, ENDPOINTS_V4, FLOWS_V4, FlowTable,
-        HALF_OPEN_V4, HalfOpenTable, OUR_ADDRESSES_V4, OurAddresses, SEGMENT_V4, SERVICES_V4, SPREAD_V4,
-        Segments, ServiceTable, SpreadTable,
+        HALF_OPEN_V4, HalfOpenTable, KEPT_V4, KeptPackets, OUR_ADDRESSES_V4, OurAddresses, SERVICES_V4,
+        SPREAD_V4, ServiceTable, SpreadTable,
     },
     packet,
     parse::{self, Layout, Segment},
@@ -70,8 +70,8 @@ impl Family for V4 {
         &DRAFT_V4
     }
     #[inline(always)]
-    fn segments() -> &'static Segments<AddressV4> {
-        &SEGMENT_V4
+    fn kept() -> &'static KeptPackets<AddressV4> {
+        &KEPT_V4
     }
     #[inline(always)]
     fn our_addresses() -> &'static OurAddresses<AddressV4> {

@@ -16,8 +16,8 @@ use super::{Family, Header, ports};
 use crate::{
     maps::{
         BACKENDS_V6, BackendEndpoints, Backends, DRAFT_V6, Drafts, ENDPOINTS_V6, FLOWS_V6, FlowTable,
-        HALF_OPEN_V6, HalfOpenTable, OUR_ADDRESSES_V6, OurAddresses, SEGMENT_V6, SERVICES_V6, SPREAD_V6,
-        Segments, ServiceTable, SpreadTable,
+        HALF_OPEN_V6, HalfOpenTable, KEPT_V6, KeptPackets, OUR_ADDRESSES_V6, OurAddresses, SERVICES_V6,
+        SPREAD_V6, ServiceTable, SpreadTable,
     },
     packet,
     parse::{self, Layout, Segment},
@@ -66,8 +66,8 @@ impl Family for V6 {
         &DRAFT_V6
     }
     #[inline(always)]
-    fn segments() -> &'static Segments<AddressV6> {
-        &SEGMENT_V6
+    fn kept() -> &'static KeptPackets<AddressV6> {
+        &KEPT_V6
     }
     #[inline(always)]
     fn our_addresses() -> &'static OurAddresses<AddressV6> {

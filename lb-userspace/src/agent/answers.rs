@@ -10,8 +10,6 @@ use super::{
     census::Census,
     clock, flows,
     members::Standing,
-    news::News,
-    resets::{Resets, Ways},
     shown::admin_word,
 };
 use crate::{
@@ -19,11 +17,11 @@ use crate::{
     control::{
         Chunks, Reply,
         types::{
-            self, Admin, ApiError, Backend, BackendName, Counters, Done, EventKind, Flow, FlowFilter,
-            Interface, Ready, Status, TableUse, Timestamp, Totals,
+            self, Admin, ApiError, Backend, BackendName, Counters, Done, Flow, FlowFilter, Interface, Ready,
+            Status, TableUse, Timestamp, Totals,
         },
     },
-    kernel::{Tables, collect::Collector},
+    kernel::Tables,
     tables::ids::Assignment,
 };
 
@@ -76,6 +74,7 @@ impl Agent {
                 addresses,
                 weight: backend.weight.into(),
                 admin: admin_word(backend.state),
+                health: self.worst_health(index),
                 flows: census.flows.get(&self.state.id_of(index)).copied().unwrap_or(0),
             })
         };
@@ -103,7 +102,7 @@ impl Agent {
     }
 
     /// The names behind the ids, removed backends included.
-    fn names(&self) -> flows::Names {
+    pub(super) fn names(&self) -> flows::Names {
         self.state.ids().iter().map(|assignment| (assignment.id, assignment.name.clone())).collect()
     }
 
@@ -123,38 +122,8 @@ impl Agent {
         Ok(receiver)
     }
 
-    /// Has the flows reset that match; a thread of its own finds them and answers.
-    pub(super) fn reset_flows(&mut self, filter: FlowFilter, reply: Reply<Done>) {
-        let prepared = self.known(filter.backend.as_deref()).and_then(|()| {
-            self.resets().map_err(|error| ApiError::failed(format!("the flows cannot be reset: {error:#}")))
-        });
-        let (tables, names) = (Arc::clone(&self.flow_tables), self.names());
-        let events = self.events.clone();
-        let work = move |mut resets| {
-            let ended = flows::reset(&tables, &mut resets, &names, &filter)
-                .map_err(|error| ApiError::failed(format!("the flows cannot be reset: {error}")))?;
-            let words = flows::reset_words(ended);
-            if ended == 0 {
-                return Ok(Done::unchanged(words));
-            }
-            events.tell(reset_news(ended, &filter));
-            Ok(Done::changed(words))
-        };
-        match prepared {
-            Ok(resets) => drop(tokio::task::spawn_blocking(move || drop(reply.send(work(resets))))),
-            Err(error) => drop(reply.send(Err(error))),
-        }
-    }
-
-    /// What ends connections, with the present next hops.
-    pub(super) fn resets(&mut self) -> anyhow::Result<Resets> {
-        let program = self.applier.plane().collector_descriptor()?;
-        let ways = Ways::of(self.applier.tables())?;
-        Ok(Resets::new(Collector::new(program), ways)?)
-    }
-
     /// Refuses a name that no backend has.
-    fn known(&self, name: Option<&str>) -> Result<(), ApiError> {
+    pub(super) fn known(&self, name: Option<&str>) -> Result<(), ApiError> {
         match name {
             Some(name) if !self.state.ids().iter().any(|assignment| assignment.name == name) => {
                 Err(ApiError::not_found(flows::unknown_words(name)))
@@ -210,20 +179,9 @@ fn removed(gone: &Assignment, census: &Census) -> Option<Backend> {
         addresses: gone.addresses.clone(),
         weight: 0,
         admin: Admin::Draining,
+        health: None,
         flows: *census.flows.get(&gone.id)?,
     })
-}
-
-/// That flows were reset, and which ones were meant.
-fn reset_news(ended: u64, filter: &FlowFilter) -> News {
-    let backend = filter.backend.as_ref().map(|name| format!("to {name}"));
-    let client = filter.client.map(|client| format!("from {client}"));
-    let snat = filter.snat.map(|snat| format!("as {snat}"));
-    let meant: Vec<String> = backend.into_iter().chain(client).chain(snat).collect();
-    let meant = if meant.is_empty() { "all of them".to_owned() } else { meant.join(", ") };
-    let news = News::info(EventKind::FlowsReset, flows::reset_words(ended)).count(ended);
-    let news = filter.backend.iter().fold(news, |news, name| news.backend(name));
-    news.why(format!("by a command: {meant}"))
 }
 
 /// Every counter by name, as far as it can be read.

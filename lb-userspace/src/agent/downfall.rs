@@ -1,11 +1,13 @@
-//! What follows when a backend has gone down: the others are asked at once, and when they have shown that the balancer
-//! can be trusted, the connections of the one that is down are reset at both ends.
+//! What follows when a backend has gone down: it and the others are asked at once, and when the others have shown that the
+//! balancer can be trusted, the connections of the one that is down are reset at both ends.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
-use lb_common::{abi::StateWord, tcp::State};
-
-use super::{Agent, TICK, machines::Probed, resets::Candidate};
+use super::{
+    Agent, TICK,
+    machines::{Probed, Silence},
+    verdicts::Reason,
+};
 use crate::health::{FailureReason, Outcome, ProbeResult};
 
 /// A tick may be so much later than it was due before the agent mistrusts itself.
@@ -17,62 +19,79 @@ impl Agent {
         if result.outcome == Outcome::Failed(FailureReason::Late) {
             self.verdicts.trouble(result.at);
         }
+        self.verdicts.probed(probed, result, self.state.machines());
         if fell {
-            self.ask_the_others(probed);
+            self.ask_everybody(probed);
+        } else if self.verdicts.is_in_doubt(probed)
+            && let Some(target) = self.target_of(probed)
+        {
+            self.prober.wake(target);
         }
-        let wanted = self.state.config().probe.fall.into();
-        let is_due = self.verdicts.probed(probed, result, self.state.machines(), wanted);
-        for cleared in self.verdicts.to_ask() {
-            if let Some(target) = self.target_of(&cleared) {
-                self.prober.wake(target);
+        self.carry_out_verdicts();
+    }
+
+    /// Has every backend of the service asked now: the one that is down too, whose silence counts when the others answer.
+    fn ask_everybody(&self, down: &Probed) {
+        let of_the_service = self
+            .targets
+            .iter()
+            .filter(|(_, probed)| probed.service == down.service && probed.family == down.family);
+        of_the_service.for_each(|(target, _)| self.prober.ask(*target));
+    }
+
+    /// Resets the connections of those that have been down for long enough.
+    pub(super) fn carry_out_verdicts(&mut self) {
+        let now = Self::now();
+        for down in self.verdicts.due(now) {
+            if !self.reset_connections(&down) {
+                let fall = self.state.config().probe.fall.into();
+                self.verdicts.resume(down, now, fall);
             }
         }
-        if is_due {
-            self.reset_connections(probed);
-        }
     }
 
-    /// Has every other backend of the service asked now.
-    fn ask_the_others(&self, down: &Probed) {
-        let others = self.targets.iter().filter(|(_, probed)| {
-            probed.service == down.service && probed.family == down.family && probed.backend != down.backend
-        });
-        others.for_each(|(target, _)| self.prober.wake(*target));
-    }
-
-    /// Notices when the balancer itself is in trouble: it has no carrier, or was late.
+    /// Notices when the balancer itself is in trouble: an interface has lost its carrier, none leads to the backends, or the
+    /// agent was late.
     pub(super) fn look_at_oneself(&mut self) {
         let now = Self::now();
         let is_late = now.duration_since(self.ticked) > TICK + LATE;
         self.ticked = now;
-        if is_late || !self.attached.keys().all(|interface| self.network.has_carrier(*interface)) {
+        let without =
+            self.attached.keys().filter(|interface| !self.network.has_carrier(**interface)).copied();
+        let without: BTreeSet<u32> = without.collect();
+        let former = std::mem::replace(&mut self.without_carrier, without);
+        let has_lost = self.without_carrier.difference(&former).next().is_some();
+        if is_late || has_lost || !self.network.cut_off().is_empty() {
             self.verdicts.trouble(now);
         }
     }
 
-    /// Resets the connections of a service on a backend that is down, in a thread of its own.
-    fn reset_connections(&mut self, down: &Probed) {
-        let name = self.probed_words(down);
-        let services = self.state.resetting(&down.service, down.family);
-        if services.is_empty() {
-            return log::info!("{name}: its connections are kept, as `when_down` says");
-        }
-        let mut resets = match self.resets() {
-            Ok(resets) => resets,
-            Err(error) => return log::error!("{name}: its connections cannot be reset: {error:#}"),
-        };
-        let (tables, backend) = (Arc::clone(&self.flow_tables), down.backend);
-        let is_of = move |candidate: &Candidate<'_>| {
-            let word = StateWord(candidate.meta.state);
-            // A handshake goes to another backend by itself.
-            candidate.meta.backend == backend
-                && services.contains(&(candidate.vip.ip(), candidate.vip.port()))
-                && word.state() != State::SynSent
-        };
-        tokio::task::spawn_blocking(move || match resets.end(&tables, is_of) {
-            Ok(0) => {}
-            Ok(ended) => log::warn!("{name}: down, {ended} connections were reset at both ends"),
-            Err(error) => log::error!("{name}: its connections cannot be reset: {error}"),
+    /// Whose connections are kept although it is down, one sentence each; and what keeps all of them.
+    pub(super) fn verdict_warnings(&self) -> Vec<String> {
+        let cut_off = self.network.cut_off().into_iter().map(|interface| {
+            format!(
+                "{interface} leads to backends and has no carrier: no connection is reset meanwhile; look at the cable \
+                 and the switch"
+            )
         });
+        let kept = self.verdicts.waiting().filter(|(probed, _)| self.is_worth_a_word(probed));
+        let kept = kept.map(|(probed, reason)| {
+            let why = match reason {
+                Reason::NoWitness => "no other backend answers, so it may be the balancer that is cut off",
+                Reason::Doubt => "others failed at the same time or this host was in trouble, so it is asked again",
+            };
+            let name = &self.backend_name(probed.backend);
+            format!(
+                "{} is down, but its connections are kept: {why}; `xdplb flows reset --backend {name}` ends them",
+                self.probed_words(probed)
+            )
+        });
+        cut_off.chain(kept).collect()
+    }
+
+    /// Whether it matters that the connections of a backend that is down are kept: some may be, and would be reset.
+    fn is_worth_a_word(&self, probed: &Probed) -> bool {
+        self.state.silence_of(probed) == Silence::Lost
+            && !self.state.resetting(&probed.service, probed.family).is_empty()
     }
 }

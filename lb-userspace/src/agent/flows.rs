@@ -8,7 +8,7 @@ use lb_common::{
     tick::{Tick, ns_from_ticks},
 };
 
-use super::{census::Standard, clock, resets::Resets};
+use super::{census::Standard, clock, resets::Candidate};
 use crate::{
     control::types::{Flow, FlowFilter},
     kernel::{
@@ -98,17 +98,12 @@ fn state_name(word: StateWord) -> &'static str {
     if word.has(flow_flags::RESET) { "reset" } else { word.state().name() }
 }
 
-/// Ends the flows that match, at both ends. Returns how many.
-pub fn reset(
-    tables: &FlowTables,
-    resets: &mut Resets,
-    names: &Names,
-    filter: &FlowFilter,
-) -> io::Result<u64> {
-    resets.end(tables, |candidate| {
+/// The choice of the flows that match.
+pub fn matching(names: Names, filter: FlowFilter) -> impl Fn(&Candidate<'_>) -> bool {
+    move |candidate| {
         let name = names.get(&candidate.meta.backend).map(String::as_str);
         filter.selects(name, candidate.client.ip(), Some(candidate.snat))
-    })
+    }
 }
 
 /// How many flows were ended, in words.

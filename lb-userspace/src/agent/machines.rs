@@ -145,9 +145,26 @@ impl Machines {
         told_by(frontend).filter_map(move |service| self.of(service, backend, family))
     }
 
+    /// Since when the health of a backend on a frontend is what it is: of several that tell of it, what takes it out does
+    /// so from its beginning, and it is good when the last of them is.
+    pub fn since(&self, frontend: &ServiceFrontend, backend: BackendId) -> Option<Instant> {
+        let health = self.health(frontend, backend);
+        let so = self.all(frontend, backend).filter(|machine| machine.health() == health).map(Machine::since);
+        if health.takes_new_flows() {
+            self.all(frontend, backend).map(Machine::since).max()
+        } else {
+            so.min()
+        }
+    }
+
     /// The machine of a service's own probe.
     pub fn of(&self, service: &str, backend: BackendId, family: Family) -> Option<&Machine> {
         self.0.get(&Probed { service: service.to_owned(), backend, family })
+    }
+
+    /// The machine of a probe.
+    pub fn machine(&self, probed: &Probed) -> Option<&Machine> {
+        self.0.get(probed)
     }
 
     /// What to make of a backend that is down on a frontend; `None` where it is not down.
@@ -164,7 +181,7 @@ impl Machines {
 
     /// What to make of it when the probe of a service fails.
     pub fn silence_of(&self, probed: &Probed) -> Silence {
-        if self.0.get(probed).is_some_and(Machine::has_answered) {
+        if self.machine(probed).is_some_and(Machine::has_answered) {
             return Silence::Lost;
         }
         let of_backend = |(of, _): &(&Probed, &Machine)| {
@@ -207,10 +224,12 @@ impl Machines {
 
     /// The machines of the other backends, of the same service and family.
     pub fn peers(&self, probed: &Probed) -> impl Iterator<Item = &Machine> {
-        let (service, backend, family) = (probed.service.clone(), probed.backend, probed.family);
+        let Probed { service, backend, family } = probed.clone();
+        let first = Probed { service: service.clone(), backend: 0, family: Family::V4 };
         self.0
-            .iter()
-            .filter(move |(of, _)| of.service == service && of.family == family && of.backend != backend)
+            .range(first..)
+            .take_while(move |(of, _)| of.service == service)
+            .filter(move |(of, _)| of.family == family && of.backend != backend)
             .map(|(_, machine)| machine)
     }
 

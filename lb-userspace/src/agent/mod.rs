@@ -15,7 +15,6 @@ pub mod collector;
 pub mod downfall;
 pub mod drop_log;
 pub mod edits;
-pub mod ending;
 pub mod endings;
 pub mod events;
 pub mod evidence;
@@ -29,6 +28,7 @@ pub mod network;
 pub mod news;
 pub mod probes;
 pub mod resets;
+pub mod resetting;
 pub mod settings;
 pub mod setup;
 pub mod shown;
@@ -39,7 +39,7 @@ pub mod verdicts;
 pub mod warnings;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{Arc, mpsc as std_mpsc},
     time::{Duration, Instant},
@@ -92,6 +92,14 @@ pub struct Options {
     pub discard_flows: bool,
 }
 
+/// Waits for a moment; for ever where there is none.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// How often the agent beats, looks at the neighbours and lets go of what is over.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -113,6 +121,8 @@ pub struct Agent {
     verdicts: Verdicts,
     /// When the last tick was.
     ticked: Instant,
+    /// The interfaces with a program that had no carrier then.
+    without_carrier: BTreeSet<u32>,
     collector: std_mpsc::Sender<collector::Message>,
     census: watch::Receiver<Census>,
     flow_tables: Arc<FlowTables>,
@@ -200,6 +210,7 @@ impl Agent {
                     self.network_changed(event, &mut events.network).await;
                 }
                 _ = tick.tick() => self.tick().await,
+                () = until(self.verdicts.next_due()) => self.carry_out_verdicts(),
                 Ok(()) = self.census.changed() => self.counted(),
                 _ = events.hangup.recv() => self.hung_up().await,
                 _ = events.terminate.recv() => self.leaving = Some(Leaving::Stay),

@@ -105,6 +105,15 @@ impl Network {
         self.facts.interfaces.get(&interface).is_some_and(|interface| interface.up && interface.carrier)
     }
 
+    /// The names of the interfaces that lead to backends and cannot carry packets at this moment.
+    pub fn cut_off(&self) -> BTreeSet<String> {
+        let leading: BTreeSet<u32> = self.routes.values().map(|route| route.interface).collect();
+        let name = |index: &u32| {
+            self.facts.interfaces.get(index).map_or_else(|| index.to_string(), |it| it.name.clone())
+        };
+        leading.iter().filter(|interface| !self.has_carrier(**interface)).map(name).collect()
+    }
+
     /// Every address of the host with its prefix length.
     pub fn subnets(&self) -> Vec<(IpAddr, u8)> {
         let addresses = self.facts.interfaces.values().flat_map(|interface| &interface.addresses);

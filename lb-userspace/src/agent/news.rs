@@ -18,8 +18,19 @@ impl News {
 
     /// Somebody should look at it.
     pub fn warning(kind: EventKind, message: impl Into<String>) -> Self {
-        let Self(event) = Self::info(kind, message);
-        Self(Event { level: EventLevel::Warning, ..event })
+        Self::info(kind, message).warn()
+    }
+
+    /// The same in other words.
+    #[must_use]
+    pub fn message(self, message: impl Into<String>) -> Self {
+        Self(Event { message: message.into(), ..self.0 })
+    }
+
+    /// The same, and somebody should look at it.
+    #[must_use]
+    pub fn warn(self) -> Self {
+        Self(Event { level: EventLevel::Warning, ..self.0 })
     }
 
     /// About this service.

@@ -46,7 +46,8 @@ impl Agent {
         let transition = self.state.probed(&probed, result);
         self.prober.hurry(target, self.state.machine_of(&probed).is_some_and(Machine::in_doubt));
         if let Some(transition) = &transition {
-            self.verdicts.changed(&probed, transition);
+            let fall = self.state.config().probe.fall.into();
+            self.verdicts.changed(&probed, transition, fall);
             self.tell_health(&probed, transition, &result);
             self.apply();
         }

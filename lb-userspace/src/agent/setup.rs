@@ -1,7 +1,7 @@
 //! From the command line to a serving agent.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, mpsc as std_mpsc},
 };
 
@@ -73,6 +73,7 @@ pub async fn start(
         targets: BTreeMap::new(),
         tidings: Tidings::default(),
         verdicts: Verdicts::default(),
+        without_carrier: BTreeSet::new(),
         ticked: Agent::now(),
         collector,
         census,
@@ -129,8 +130,9 @@ impl Agent {
         // What was found out by attaching (generic instead of native) is part of the tables.
         self.try_apply()?;
         self.schedule_probes();
+        let fall = self.state.config().probe.fall.into();
         for probed in self.state.machines().down() {
-            self.verdicts.resume(probed, Self::now());
+            self.verdicts.resume(probed, Self::now(), fall);
         }
         self.warn();
         Ok(())

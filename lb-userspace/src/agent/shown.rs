@@ -22,7 +22,7 @@ impl Agent {
                 slow_start_percent: ramping.get(&id).copied(),
                 unused: self.state.silence(frontend, id) == Some(Silence::Unused),
                 answered: machine.is_some_and(health::Machine::has_answered),
-                since: machine.map(|machine| wall_clock(machine.since())),
+                since: self.state.since(frontend, id).map(wall_clock),
                 last_probe: machine.and_then(health::Machine::last).map(last_probe),
             }
         };
@@ -34,6 +34,15 @@ impl Agent {
             policy: policy_word(frontend.policy),
             backends: frontend.backends.iter().map(backend).collect(),
         }
+    }
+
+    /// The worst health of a backend on the services that it has. What nothing listens on by intention does not count.
+    pub(super) fn worst_health(&self, backend: usize) -> Option<Health> {
+        let id = self.state.id_of(backend);
+        let of_backend = self.state.resolved().frontends.iter().filter(|it| it.backends.contains(&backend));
+        let used = of_backend.filter(|frontend| self.state.silence(frontend, id) != Some(Silence::Unused));
+        let severity = |health: &Health| Health::ALL.iter().position(|other| other == health);
+        used.map(|frontend| health_word(self.state.health(frontend, id))).max_by_key(severity)
     }
 }
 

@@ -224,12 +224,17 @@ impl State {
 
     /// The machine of a probe.
     pub fn machine_of(&self, probed: &Probed) -> Option<&Machine> {
-        self.machines.of(&probed.service, probed.backend, probed.family)
+        self.machines.machine(probed)
     }
 
     /// The health of a backend as a frontend sees it.
     pub fn health(&self, frontend: &ServiceFrontend, id: BackendId) -> Health {
         self.machines.health(frontend, id)
+    }
+
+    /// Since when it is that.
+    pub fn since(&self, frontend: &ServiceFrontend, id: BackendId) -> Option<Instant> {
+        self.machines.since(frontend, id)
     }
 
     /// How the services stand that have no healthy backend.

@@ -33,7 +33,8 @@ impl Agent {
         let lasting = self.notes.iter().chain(&self.listeners).cloned();
         let crowded = self.crowded.iter().map(|(pool, used)| self.crowded_words(*pool, *used));
         let host = self.state.resolved().warnings.iter().map(ToString::to_string);
-        lasting.chain(host).chain(crowded).chain(self.tidings.warnings(SystemTime::now())).collect()
+        let tidings = self.tidings.warnings(SystemTime::now());
+        lasting.chain(host).chain(crowded).chain(tidings).chain(self.verdict_warnings()).collect()
     }
 
     /// Looks for programs of this host in the way, and says in the log all that there is to say.

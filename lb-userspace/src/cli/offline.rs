@@ -137,8 +137,9 @@ impl Offline {
         let collector = Collector::open(&self.directory).context(
             "the agent that is gone has left no program to reset flows with: start one with `xdplb run`",
         )?;
-        let mut resets = Resets::new(collector, Ways::of(&Tables::open(&self.directory)?)?)?;
-        Ok(flows::reset_words(flows::reset(&tables, &mut resets, &self.names(), filter)?))
+        let mut resets = Resets::new(collector, Ways::of(&Tables::open(&self.directory)?)?);
+        let ended = resets.end(&tables, flows::matching(self.names(), filter.clone()))?;
+        Ok(flows::reset_words(ended))
     }
 
     /// Refuses a name that no backend has.

@@ -34,7 +34,7 @@
 //! [`is_local`](super::FailureReason::is_local) changes no state and no count.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::outcome::{Outcome, ProbeResult};
 
@@ -104,8 +104,8 @@ pub struct Transition {
     pub why: Outcome,
     /// When the deciding answer was known.
     pub at: Instant,
-    /// When the first of the failures in a row was known; `None` unless `to` is [`Health::Down`].
-    /// The last good set of backends is the one before the earliest of these.
+    /// When the first of the failed probes in a row was begun, or the evidence seen that counts for them; `None` unless `to`
+    /// is [`Health::Down`]. The last good set of backends is the one before the earliest of these.
     pub first_failure: Option<Instant>,
 }
 
@@ -119,6 +119,10 @@ pub struct Machine {
     answers: u32,
     failures: u32,
     first_failure: Option<Instant>,
+    /// When it was last known to have failed a probe.
+    failed_at: Option<Instant>,
+    /// How long its last answer took.
+    took: Duration,
     /// It was down and has not been up since.
     recovering: bool,
     /// When it was up again after it was down; `None` while it is down, and where it never was.
@@ -138,6 +142,8 @@ impl Machine {
             answers: 0,
             failures: 0,
             first_failure: None,
+            failed_at: None,
+            took: Duration::ZERO,
             recovering: false,
             returned: None,
             answered: false,
@@ -178,7 +184,17 @@ impl Machine {
         self.last
     }
 
-    /// Failures in a row up to now, and when the first of them was known.
+    /// When it was last known to have failed a probe, however it is now.
+    pub fn failed_at(&self) -> Option<Instant> {
+        self.failed_at
+    }
+
+    /// How long its last answer took; nothing where it never answered.
+    pub fn took(&self) -> Duration {
+        self.took
+    }
+
+    /// Failures in a row up to now, and when the first of them was begun.
     pub fn failing(&self) -> Option<(u32, Instant)> {
         self.first_failure.map(|first| (self.failures, first))
     }
@@ -215,20 +231,24 @@ impl Machine {
     pub fn apply(&mut self, result: ProbeResult) -> Option<Transition> {
         let next = match result.outcome {
             Outcome::Failed(reason) if reason.is_local() => return None,
-            Outcome::Failed(_) => self.failed(result.at),
+            Outcome::Failed(_) => self.failed(&result),
             Outcome::NotReady => self.not_ready(),
             Outcome::Up => self.answered(Health::Up),
             Outcome::Opaque => self.answered(Health::Opaque),
         };
-        self.answered |= !matches!(result.outcome, Outcome::Failed(_));
+        if !matches!(result.outcome, Outcome::Failed(_)) {
+            self.answered = true;
+            self.took = result.at.saturating_duration_since(result.begun);
+        }
         self.last = Some(result);
         self.enter(next, result)
     }
 
-    fn failed(&mut self, at: Instant) -> Health {
+    fn failed(&mut self, result: &ProbeResult) -> Health {
         self.answers = 0;
         self.failures = self.failures.saturating_add(1);
-        self.first_failure.get_or_insert(at);
+        self.first_failure.get_or_insert(result.begun);
+        self.failed_at = Some(result.at);
         let enough = self.failures >= self.thresholds.fall;
         if enough || self.health == Health::Unverified { Health::Down } else { self.health }
     }

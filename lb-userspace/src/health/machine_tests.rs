@@ -106,8 +106,11 @@ fn a_fall_names_its_first_failure() {
     let mut machine = Machine::new(Thresholds { rise: 1, fall: 2 }, start);
     machine.apply(result(UP, start));
     let first = start + Duration::from_secs(2);
-    assert_eq!(machine.apply(result(REFUSED, first)), None, "one failure of two must change nothing");
-    assert_eq!(machine.failing(), Some((1, first)));
+    let late = first + Duration::from_secs(1);
+    let failure = ProbeResult::new(REFUSED, first, late);
+    assert_eq!(machine.apply(failure), None, "one failure of two must change nothing");
+    assert_eq!(machine.failing(), Some((1, first)), "when it was begun");
+    assert_eq!(machine.failed_at(), Some(late), "and when it was known");
     let transition = machine.apply(result(REFUSED, first + Duration::from_secs(2)));
     let transition = transition.expect("the second failure must take it down");
     assert_eq!((transition.from, transition.to), (Health::Up, Health::Down));

@@ -66,6 +66,7 @@ enum Command {
     Set(TargetId, Target),
     Remove(TargetId),
     Replace(BTreeMap<TargetId, Target>),
+    Ask(TargetId),
     Wake(TargetId),
     Hurry(TargetId, bool),
 }
@@ -98,6 +99,11 @@ impl Prober {
     /// Makes the targets exactly these; those that stay the same keep their place in the schedule.
     pub fn replace(&self, targets: BTreeMap<TargetId, Target>) {
         self.send(Command::Replace(targets));
+    }
+
+    /// Asks one target once more, as soon as the probe on its way is over; for a question that has a bound of its own.
+    pub fn ask(&self, id: TargetId) {
+        self.send(Command::Ask(id));
     }
 
     /// Asks one target soon, as when a connection to it had to be saved: now, or a quarter of its interval after the
@@ -160,6 +166,7 @@ impl Task {
             Command::Set(id, target) => self.schedule.set(id, target, now),
             Command::Remove(id) => self.schedule.remove(id),
             Command::Replace(targets) => self.schedule.replace(targets, now),
+            Command::Ask(id) => self.schedule.ask(id, now),
             Command::Wake(id) => self.schedule.wake(id, now),
             Command::Hurry(id, in_doubt) => self.schedule.hurry(id, in_doubt, now),
         }

@@ -2,9 +2,10 @@
 
 use super::style::{Paint, Style};
 use super::table::{Cell, Column, Table};
+use super::verdict::health_paint;
 use crate::control::types::{Admin, Backend};
 
-/// The backends, with what the administrator wants of them and the connections they hold.
+/// The backends, with what the administrator wants of them, their worst health and the connections they hold.
 pub fn backends(backends: &[Backend], style: &Style) -> String {
     if backends.is_empty() {
         return "no backends: add one with `xdplb backend add NAME=IP`\n".to_owned();
@@ -14,6 +15,7 @@ pub fn backends(backends: &[Backend], style: &Style) -> String {
         Column::left("address"),
         Column::right("weight").optional(1),
         Column::left("state"),
+        Column::left("health"),
         Column::right("flows"),
     ];
     let rows: Vec<Vec<Cell>> = backends
@@ -24,6 +26,10 @@ pub fn backends(backends: &[Backend], style: &Style) -> String {
                 Cell::new(&addresses(backend)),
                 Cell::new(&backend.weight),
                 Cell::painted(&backend.admin, admin_paint(backend.admin)),
+                match backend.health {
+                    Some(health) => Cell::painted(&health, health_paint(health)),
+                    None => Cell::new(&"-"),
+                },
                 Cell::new(&backend.flows),
             ]
         })

@@ -23,9 +23,9 @@ kubernetes-api      controller-2  down    2 min  connection refused  12 s       
 konnectivity-agent  controller-1  up      5 min  200 ok              12 s        364 d
 konnectivity-agent  controller-2  down    2 min  connection refused  12 s            -
 
-backend       address    weight  state    flows
-controller-1  10.0.0.11       1  enabled    412
-controller-2  10.0.0.12       1  enabled      0
+backend       address    weight  state    health  flows
+controller-1  10.0.0.11       1  enabled  up        412
+controller-2  10.0.0.12       1  enabled  down        0
 
 interfaces  eth0 (native)
 flow table  412 of 262144 connections (0 %)
@@ -78,9 +78,9 @@ kubernetes-api 192.0.2.10    controller-1  opaque  5 min  -             -       
 kubernetes-api 192.0.2.10    controller-2  unused  2 min  -             -            -
 kubernetes-api 2001:db8::10  controller-1  opaque  5 min  -             -            -
 
-backend       address                    weight  state     flows
-controller-1  10.0.0.11, 2001:db8:2::11       1  enabled     412
-controller-2  10.0.0.12                       1  draining      0
+backend       address                    weight  state     health  flows
+controller-1  10.0.0.11, 2001:db8:2::11       1  enabled   up        412
+controller-2  10.0.0.12                       1  draining  down        0
 
 interfaces  eth0 (native)
 flow table  412 of 262144 connections (0 %)

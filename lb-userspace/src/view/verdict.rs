@@ -29,14 +29,14 @@ pub(super) fn verdict(status: &Status) -> Verdict {
     }
     if !status.refusing.is_empty() {
         let reasons = format!(
-            "no backend of {} passes its probe; new connections are refused until one does",
+            "no enabled backend of {} passes its probe; new connections are refused until one does",
             status.refusing.join(", ")
         );
         return verdict("refusing", Paint::Bad, reasons);
     }
     if !status.fail_open.is_empty() {
         let reasons = format!(
-            "no backend of {} passes its probe; the last healthy ones keep the traffic",
+            "no enabled backend of {} passes its probe; the last healthy ones keep the traffic",
             status.fail_open.join(", ")
         );
         return verdict("fail open", Paint::Bad, reasons);
@@ -139,10 +139,13 @@ mod tests {
         status.agent.running = false;
         assert!(words(&status).starts_with("unattended: packets are forwarded"), "nobody watches");
         status.fail_open = vec!["kubernetes-api".into()];
-        assert!(words(&status).starts_with("fail open: no backend of kubernetes-api"), "served on trust");
+        assert!(
+            words(&status).starts_with("fail open: no enabled backend of kubernetes-api"),
+            "served on trust"
+        );
         status.refusing = vec!["controller-join".into()];
         assert!(
-            words(&status).starts_with("refusing: no backend of controller-join"),
+            words(&status).starts_with("refusing: no enabled backend of controller-join"),
             "nothing is served there"
         );
         status.ready = false;

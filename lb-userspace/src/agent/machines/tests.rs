@@ -107,6 +107,32 @@ fn a_vip_sees_the_health_of_its_own_family() {
 }
 
 #[test]
+fn a_follower_is_down_since_what_it_follows_is() {
+    let (config, resolved) = resolved(r#""10.0.0.10""#, "");
+    let (mut machines, now) = (Machines::default(), Instant::now());
+    machines.settle(wanted(&config, &resolved, &[1, 2]), Thresholds::default(), &FormerHealth::new(), now);
+    let agent = resolved.frontends.iter().find(|frontend| frontend.name == "konnectivity-agent");
+    let agent = agent.expect("one of the default services");
+    let mut second = |service: &str, outcome, number: u64| {
+        let at = now + std::time::Duration::from_secs(number);
+        let probed = Probed { service: service.into(), backend: 1, family: Family::V4 };
+        machines.apply(&probed, ProbeResult::new(outcome, at, at));
+        let since = machines.since(agent, 1).expect("it is probed");
+        (machines.health(agent, 1), (since - now).as_secs())
+    };
+    let refused = Outcome::Failed(FailureReason::Refused);
+    second("kubernetes-api", Outcome::Up, 1);
+    assert_eq!(second("konnectivity-agent", Outcome::Up, 2), (Health::Up, 2), "when both were");
+    assert_eq!(second("kubernetes-api", Outcome::NotReady, 5), (Health::NotReady, 5));
+    second("kubernetes-api", refused, 6);
+    second("kubernetes-api", refused, 7);
+    assert_eq!(second("kubernetes-api", refused, 8), (Health::Down, 8), "what it follows went down");
+    second("konnectivity-agent", refused, 9);
+    second("konnectivity-agent", refused, 10);
+    assert_eq!(second("konnectivity-agent", refused, 11), (Health::Down, 8), "its own probe came later");
+}
+
+#[test]
 fn what_a_former_agent_knew_is_of_one_service_and_one_address() {
     let (config, resolved) = resolved(r#""10.0.0.10", "fd00::10""#, "");
     let (mut machines, now) = (Machines::default(), Instant::now());

@@ -9,7 +9,7 @@ pub mod segment;
 use std::{collections::BTreeMap, io, net::SocketAddr};
 
 use lb_common::{
-    abi::{AddressV4, AddressV6, BackendId, Flow, FlowKey, FlowMeta, LinkId, StateWord},
+    abi::{Address, AddressV4, AddressV6, BackendId, Flow, FlowKey, FlowMeta, LinkId, StateWord, flow_flags},
     tcp::{Direction, State},
     wire::Mac,
 };
@@ -21,6 +21,7 @@ use crate::{
         self, Tables,
         batch::{FlowTables, Walk},
         collect::{Collector, Tier},
+        tables::FamilyTables,
     },
     net::FrameSocket,
 };
@@ -29,9 +30,13 @@ use crate::{
 #[derive(Debug)]
 pub struct Resets {
     collector: Collector,
-    socket: FrameSocket,
+    /// `None` where the kernel refuses one: each end then hears of it when it speaks.
+    socket: Option<FrameSocket>,
     ways: Ways,
 }
+
+/// The next hops of backends.
+type WaysTo = BTreeMap<BackendId, (Mac, LinkId)>;
 
 /// Where the packets of connections leave, as the programs have it.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +44,7 @@ pub struct Ways {
     /// Interface and own link-layer address of each link.
     links: BTreeMap<LinkId, (u32, Mac)>,
     /// The next hop of each backend: by IPv4, and by IPv6.
-    backends: [BTreeMap<BackendId, (Mac, LinkId)>; 2],
+    backends: [WaysTo; 2],
 }
 
 impl Ways {
@@ -56,18 +61,7 @@ impl Ways {
                 ways.links.insert(id, (link.interface, link.mac));
             }
         }
-        for (id, backend) in (0..).zip(tables.v4.backends.iter()) {
-            let backend = backend.map_err(|error| kernel::Error::map("BACKENDS_V4", &error))?;
-            if backend.link != 0 {
-                ways.backends[0].insert(id, (backend.mac, backend.link));
-            }
-        }
-        for (id, backend) in (0..).zip(tables.v6.backends.iter()) {
-            let backend = backend.map_err(|error| kernel::Error::map("BACKENDS_V6", &error))?;
-            if backend.link != 0 {
-                ways.backends[1].insert(id, (backend.mac, backend.link));
-            }
-        }
+        ways.backends = [ways_to("BACKENDS_V4", &tables.v4)?, ways_to("BACKENDS_V6", &tables.v6)?];
         Ok(ways)
     }
 
@@ -89,13 +83,15 @@ pub struct Candidate<'a> {
 }
 
 impl Resets {
-    /// Opens what it needs.
-    ///
-    /// # Errors
-    ///
-    /// What the kernel says of the socket.
-    pub fn new(collector: Collector, ways: Ways) -> io::Result<Self> {
-        Ok(Self { collector, socket: FrameSocket::open()?, ways })
+    /// Opens the socket that it sends by. Where it may not, it says so and does the half that it can: it marks.
+    pub fn new(collector: Collector, ways: Ways) -> Self {
+        let socket = FrameSocket::open().inspect_err(|error| {
+            log::warn!(
+                "no RST can be sent by oneself ({error}): connections end with their next packet; give the agent \
+                 CAP_NET_RAW"
+            );
+        });
+        Self { collector, socket: socket.ok(), ways }
     }
 
     /// Ends the connections that are chosen; how many.
@@ -147,7 +143,9 @@ impl Resets {
     fn tell<A: Standard>(&self, tables: &FlowTables, tier: Tier, key: &FlowKey<A>) {
         let Some(forward) = tables.get(tier, key) else { return };
         let Some(reverse) = tables.get(tier, &forward.twin) else { return };
-        if reverse.twin != *key || StateWord(forward.meta.state).state().is_half_open() {
+        let word = StateWord(forward.meta.state);
+        // By now it may be another connection of the same client's.
+        if reverse.twin != *key || word.state().is_half_open() || !word.has(flow_flags::RESET) {
             return;
         }
         let vip = socket(key.destination, key.destination_port);
@@ -169,6 +167,7 @@ impl Resets {
         of_the_end: &FlowMeta,
         of_the_other: &FlowMeta,
     ) {
+        let Some(socket) = &self.socket else { return };
         let Some(&(interface, own)) = self.ways.links.get(&link) else { return };
         let mut last = None;
         for sequence in [of_the_end.last_acknowledgment, of_the_other.next_sequence] {
@@ -178,11 +177,23 @@ impl Resets {
             last = Some(sequence);
             let reset =
                 Reset { macs: (mac, own), from, to, sequence, acknowledgment: of_the_end.next_sequence };
-            if let Err(error) = self.socket.send(interface, mac, &reset.frame()) {
+            if let Err(error) = socket.send(interface, mac, &reset.frame()) {
                 log::debug!("the RST to {to} was not sent: {error}");
             }
         }
     }
+}
+
+/// The next hops of one family's backends, of those that have one.
+fn ways_to<A: Address>(name: &'static str, tables: &FamilyTables<A>) -> Result<WaysTo, kernel::Error> {
+    let mut ways = WaysTo::new();
+    for (id, backend) in (0..).zip(tables.backends.iter()) {
+        let backend = backend.map_err(|error| kernel::Error::map(name, &error))?;
+        if backend.link != 0 {
+            ways.insert(id, (backend.mac, backend.link));
+        }
+    }
+    Ok(ways)
 }
 
 fn socket<A: Standard>(address: A, port: [u8; 2]) -> SocketAddr {

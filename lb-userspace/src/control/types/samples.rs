@@ -35,13 +35,21 @@ fn probed(name: &str, health: Health, since: u64, outcome: &str) -> ServiceBacke
 }
 
 pub(crate) fn backends() -> Vec<Backend> {
-    let backend = |name: &str, ip: &str, admin, flows| {
+    let backend = |name: &str, ip: &str, health, flows| {
         let address = ip.parse().expect("a sample address parses");
-        Backend { name: name.into(), address, addresses: vec![address], weight: 1, admin, flows }
+        Backend {
+            name: name.into(),
+            address,
+            addresses: vec![address],
+            weight: 1,
+            admin: Admin::Enabled,
+            health: Some(health),
+            flows,
+        }
     };
     vec![
-        backend("controller-1", "10.0.0.11", Admin::Enabled, 412),
-        backend("controller-2", "10.0.0.12", Admin::Enabled, 0),
+        backend("controller-1", "10.0.0.11", Health::Up, 412),
+        backend("controller-2", "10.0.0.12", Health::Down, 0),
     ]
 }
 

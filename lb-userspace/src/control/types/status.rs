@@ -140,6 +140,9 @@ pub struct Backend {
     pub weight: u32,
     /// What the administrator wants of it.
     pub admin: Admin,
+    /// Its worst health on any service that listens on it; of a removed one it is not known.
+    #[serde(default)]
+    pub health: Option<Health>,
     /// Connections it holds now.
     pub flows: u64,
 }

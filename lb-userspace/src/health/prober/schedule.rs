@@ -88,6 +88,11 @@ impl Schedule {
         }
     }
 
+    /// Makes a target due now, or as soon as the probe on its way is over.
+    pub(super) fn ask(&mut self, id: TargetId, now: Instant) {
+        self.bring_forward(id, Duration::ZERO, now);
+    }
+
     /// Makes a target due now, or as soon as the probe on its way is over; but a quarter of the interval after the last
     /// one at the earliest, or a burst of refused connections would spend all of `fall` within milliseconds.
     pub(super) fn wake(&mut self, id: TargetId, now: Instant) {

@@ -79,6 +79,19 @@ fn waking_makes_due_but_neither_twice_nor_at_will() {
 }
 
 #[test]
+fn who_is_asked_once_more_is_asked_at_once() {
+    let (mut schedule, start) = (Schedule::new(), Instant::now());
+    schedule.set(TargetId(1), any(), start);
+    let (due, _) = schedule.take_due(start).expect("a new target is due at once");
+    schedule.ask(TargetId(1), start);
+    assert!(schedule.take_due(start).is_none(), "its probe is on its way already");
+    schedule.finish(due);
+    let (due, _) = schedule.take_due(start).expect("it is asked again as soon as that is over");
+    schedule.finish(due);
+    assert!(schedule.take_due(start).is_none(), "once");
+}
+
+#[test]
 fn who_is_in_doubt_is_asked_at_the_fast_interval_until_it_is_not() {
     let (mut schedule, start) = (Schedule::new(), Instant::now());
     let fast = INTERVAL / 4;
