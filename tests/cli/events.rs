@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::Result;
 use lb_tests::{
-    Agent, AgentOptions, Lab, PATIENCE, Process, Server, ServerOptions,
+    Agent, AgentOptions, Family, Lab, PATIENCE, Process, Server, ServerOptions,
     requirements::{self, LAB},
 };
 use serde_json::Value;
@@ -152,5 +152,43 @@ fn what_never_answered_on_a_backend_that_lives_is_unused() -> Result<()> {
         following.wait_for_line("its loss", PATIENCE, |line| line.contains("join on c1: down, was up"))?;
     assert!(line.contains("\"warning\""), "that is worth a look: {line}");
     answer(&setting.agent.try_xdplb(&["events"])?, 0);
+    Ok(())
+}
+
+/// A route that the balancer lacks says nothing of a controller; that it cannot be asked is said.
+#[test]
+fn a_controller_that_this_host_has_no_route_to_is_not_judged() -> Result<()> {
+    if !requirements::met("a_controller_that_this_host_has_no_route_to_is_not_judged", LAB) {
+        return Ok(());
+    }
+    let setting = Setting::usual()?;
+    let following = follow(&setting)?;
+    let c2 = setting.lab.plan().controller(Family::V4, 2);
+    let route = |verb: &str| {
+        setting.lab.exec_in("lb", "ip", &["route", verb, "unreachable", &format!("{c2}/32")]).map(drop)
+    };
+    route("add")?;
+    let line = following.wait_for_line("that it cannot be asked", PATIENCE, |line| {
+        line.contains("kubernetes-api on c2: cannot be probed")
+    })?;
+    let event: Value = serde_json::from_str(&line)?;
+    assert_eq!((&event["kind"], &event["level"]), (&"host".into(), &"warning".into()), "{event:#}");
+    assert_eq!(event["why"], "this host has no route to it; it is taken for what it was", "{event:#}");
+    let status = setting.agent.status()?;
+    let warnings = status["warnings"].to_string();
+    assert!(
+        warnings.contains("kubernetes-api on c2: cannot be probed"),
+        "for as long as it lasts: {warnings}"
+    );
+    assert_eq!(lb_tests::status::health(&status, "c2", 6443), Some("up"), "{status:#}");
+
+    route("del")?;
+    following.wait_for_line("that it can be again", PATIENCE, |line| {
+        line.contains("kubernetes-api on c2: can be probed again")
+    })?;
+    let downs = events(&setting.agent, |event| event["kind"] == "health" && event["to"] == "down")?;
+    assert_eq!(downs, Vec::<Value>::new(), "nobody was down");
+    let warnings = setting.agent.status()?["warnings"].to_string();
+    assert!(!warnings.contains("kubernetes-api on c2"), "it is over: {warnings}");
     Ok(())
 }

@@ -52,3 +52,28 @@ fn a_controller_that_comes_back_ramps_up_and_spread_waits_for_nobody() -> Result
     load.stop()?;
     Ok(())
 }
+
+#[test]
+fn a_restart_of_the_agent_neither_ends_a_ramp_nor_begins_it_anew() -> Result<()> {
+    if !requirements::met("a_restart_of_the_agent_neither_ends_a_ramp_nor_begins_it_anew", LAB) {
+        return Ok(());
+    }
+    // Given a controller that has come back, and has more of its share already than at first,
+    let options = AgentOptions { top: "slow_start = \"60s\"\n".into(), ..AgentOptions::default() };
+    let mut setting = Setting::new(Lab::builder(), options)?;
+    setting.kill_server("c2")?;
+    setting.agent.wait_health("c2", "down")?;
+    setting.servers.push(Server::start(&setting.lab, "c2")?);
+    let status = setting.agent.wait_status("c2 beyond its first step", |status| {
+        percent(status, "c2", API).is_some_and(|percent| percent > 10)
+    })?;
+    let before = percent(&status, "c2", API);
+
+    // when the agent is killed and started again, it is as far as it was, and goes on.
+    setting.agent.kill9()?;
+    setting.agent.start_again()?;
+    let after = percent(&setting.agent.status()?, "c2", API);
+    assert!(after >= before, "it was at {before:?} and is at {after:?}, neither begun anew nor over");
+    setting.agent.wait_status("c2 further", |status| percent(status, "c2", API) > after)?;
+    Ok(())
+}

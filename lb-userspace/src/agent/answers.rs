@@ -164,8 +164,12 @@ impl Agent {
     pub(super) fn keep_catalog(&mut self) {
         let status = self.described(&self.census.borrow().clone());
         let directory = self.pins.path();
-        let kept = self.catalog.keep_ids(directory, self.state.ids());
-        if let Err(error) = kept.and_then(|()| self.catalog.keep_status(directory, status)) {
+        let kept = self
+            .catalog
+            .keep_ids(directory, self.state.ids())
+            .and_then(|()| self.catalog.keep_memory(directory, self.state.memory()))
+            .and_then(|()| self.catalog.keep_status(directory, status));
+        if let Err(error) = kept {
             log::error!("what the next agent needs cannot be pinned in {}: {error}", directory.display());
         }
     }

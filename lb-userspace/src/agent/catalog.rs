@@ -1,8 +1,10 @@
-//! What the kernel's tables do not say: the names behind the ids, and the last state of everything. Both are pinned
-//! beside them, so that the commands can answer and the next agent can take over when this one is gone.
+//! What the kernel's tables do not say: the names behind the ids, the last state of everything, and what is to be
+//! remembered of the backends. They are pinned beside them, so that the commands can answer and the next agent can take over
+//! when this one is gone.
 //!
-//! They are two texts, because they are worth differently much. Without the status the next agent knows a little less.
-//! Without the ids it would give flows to strangers. So a status that another version cannot read must not cost the ids.
+//! They are three texts, because they are worth differently much. Without the status the next agent knows a little less,
+//! and without the memory it has to ask every backend anew. Without the ids it would give flows to strangers. So a text that
+//! another version cannot read must not cost the ids.
 
 use std::{
     io,
@@ -11,11 +13,15 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
+use super::{
+    clock::Moment,
+    memory::{Memory, Pinned},
+};
 use crate::{
     control::types::Status,
     kernel::{
         document,
-        pins::{IDS, STATUS},
+        pins::{IDS, MEMORY, STATUS},
     },
     tables::ids::BackendIds,
 };
@@ -40,6 +46,11 @@ pub fn load_status(directory: &Path) -> Result<Option<Status>, Unreadable> {
     load(directory.join(STATUS))
 }
 
+/// What the last agent remembered of the backends, as it pinned it; `None` where none did.
+pub fn load_memory(directory: &Path) -> Result<Option<Pinned>, Unreadable> {
+    load(directory.join(MEMORY))
+}
+
 fn load<T: DeserializeOwned>(path: PathBuf) -> Result<Option<T>, Unreadable> {
     let text = document::load(&path).map_err(|error| error.to_string());
     let read = text.and_then(|text| {
@@ -53,6 +64,7 @@ fn load<T: DeserializeOwned>(path: PathBuf) -> Result<Option<T>, Unreadable> {
 pub struct Catalog {
     ids: Option<BackendIds>,
     status: Option<Status>,
+    memory: Option<Memory>,
 }
 
 impl Catalog {
@@ -61,6 +73,15 @@ impl Catalog {
         if self.ids.as_ref() != Some(ids) {
             document::store(&directory.join(IDS), &serde_json::to_vec(ids)?)?;
             self.ids = Some(ids.clone());
+        }
+        Ok(())
+    }
+
+    /// Pins what is to be remembered of the backends, where something else is pinned.
+    pub fn keep_memory(&mut self, directory: &Path, memory: Memory) -> io::Result<()> {
+        if self.memory.as_ref() != Some(&memory) {
+            document::store(&directory.join(MEMORY), &serde_json::to_vec(&memory.pinned(Moment::now()))?)?;
+            self.memory = Some(memory);
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ impl Agent {
         if fell {
             self.ask_everybody(probed);
         } else if self.verdicts.is_in_doubt(probed)
-            && let Some(target) = self.target_of(probed)
+            && let Some(target) = self.targets.number_of(probed)
         {
             self.prober.wake(target);
         }
@@ -44,7 +44,7 @@ impl Agent {
         let now = Self::now();
         for down in self.verdicts.due(now) {
             if !self.reset_connections(&down) {
-                let fall = self.state.config().probe.fall.into();
+                let fall = self.state.config().timing_of(&down.service).fall.into();
                 self.verdicts.resume(down, now, fall);
             }
         }

@@ -189,7 +189,7 @@ impl Agent {
         let refused = |error: &dyn std::error::Error| ApiError::conflict(error.to_string());
         let file = ConfigFile::load(path).map_err(|error| refused(&error))?;
         let config = file.config(&self.options.overrides).map_err(|error| refused(&error))?;
-        super::probes::check_files(&config).map_err(|error| refused(&error))?;
+        self.kinds.check(&config).map_err(|error| refused(&error))?;
         if let Err(error) = self.network.refresh_facts().await {
             log::warn!("{error}");
         }

@@ -12,10 +12,7 @@ use tokio::{
 };
 
 use super::{Agent, clock, machines::Probed};
-use crate::{
-    health::{Machine, TargetId},
-    kernel::tables::EvidenceRing,
-};
+use crate::{health::Machine, kernel::tables::EvidenceRing};
 
 /// Events that may wait for the agent; what does not fit is told again by the programs.
 const WAITING: usize = 64;
@@ -53,18 +50,13 @@ impl Agent {
         }
         let Some((service, family)) = self.state.probed_on(event.service) else { return };
         let probed = Probed { service, backend: event.backend, family };
-        let Some(target) = self.target_of(&probed) else { return };
+        let Some(target) = self.targets.number_of(&probed) else { return };
         if let Some(kind) = Evidence::from_number(event.kind) {
             log::debug!("{}: {}", self.probed_words(&probed), words(kind));
         }
         self.state.suspect(&probed, Self::now());
         self.prober.hurry(target, self.state.machine_of(&probed).is_some_and(Machine::in_doubt));
         self.prober.wake(target);
-    }
-
-    /// The number of a probe that runs.
-    pub(super) fn target_of(&self, probed: &Probed) -> Option<TargetId> {
-        self.targets.iter().find(|(_, known)| *known == probed).map(|(target, _)| *target)
     }
 }
 

@@ -4,20 +4,19 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     path::{Path, PathBuf},
-    time::{Duration, Instant, SystemTime},
+    time::Duration,
 };
 
 use lb_common::wire::Mac;
 
 use super::{
     catalog::{self, Unreadable},
-    machines::{FormerHealth, Known},
+    clock::Moment,
+    memory::{Memory, Pinned},
     network::FormerWay,
 };
 use crate::{
-    config::Family,
-    control::{self, types::Status},
-    health::Health,
+    control::types::Status,
     kernel::{
         self, load,
         pins::IDS,
@@ -33,6 +32,8 @@ pub struct Former {
     pub ids: BackendIds,
     /// The last state of everything.
     pub status: Option<Status>,
+    /// What it remembered of the backends.
+    pub memory: Option<Pinned>,
     /// What the tables say.
     pub remains: Remains,
 }
@@ -57,10 +58,10 @@ pub enum Refusal {
     Missing(PathBuf),
 }
 
-/// How long after a former agent's last sign of life its word on the backends is taken. A restart or an upgrade takes
+/// How long after a former agent's last sign of life its memory of the backends is taken. A restart or an upgrade takes
 /// seconds, and minutes by hand; a controller that was restarted meanwhile takes as long. After that one probe knows
 /// more than the old word, and one probe decides of a backend that is unverified, but not of one that is up.
-const HEALTH_HOLDS: Duration = Duration::from_secs(5 * 60);
+const MEMORY_HOLDS: Duration = Duration::from_secs(5 * 60);
 
 impl Former {
     /// Reads a pin directory.
@@ -77,10 +78,14 @@ impl Former {
             None => return Err(Refusal::Missing(directory.join(IDS))),
         };
         let status = catalog::load_status(directory).unwrap_or_else(|unreadable| {
+            log::warn!("{unreadable}: how the program is attached is found out anew");
+            None
+        });
+        let memory = catalog::load_memory(directory).unwrap_or_else(|unreadable| {
             log::warn!("{unreadable}: the health of the backends is not taken over");
             None
         });
-        Ok(Self { ids, status, remains })
+        Ok(Self { ids, status, memory, remains })
     }
 
     /// The ways to the backends, as far as they were known.
@@ -98,86 +103,40 @@ impl Former {
         self.remains.backends.iter().filter_map(way).collect()
     }
 
-    /// The health of the services on the backends' addresses, if it was known lately; `now_ns` is on
-    /// `CLOCK_MONOTONIC`.
-    pub fn health(&self, now_ns: u64) -> FormerHealth {
-        let silent = Duration::from_nanos(now_ns.saturating_sub(self.remains.beat_ns));
-        let status = self.status.iter().filter(|_| self.remains.beat_ns > 0 && silent <= HEALTH_HOLDS);
-        let (now, wall_clock) = (Instant::now(), SystemTime::now());
-        let mut known = FormerHealth::new();
-        for (status, service) in status.flat_map(|status| status.services.iter().map(move |it| (status, it)))
-        {
-            for told in &service.backends {
-                let backend = status.backends.iter().find(|backend| backend.name == told.name);
-                let addresses = backend.into_iter().flat_map(|backend| &backend.addresses);
-                let own_family = |address: &&IpAddr| Family::of(**address) == Family::of(service.vip);
-                let Some(address) = addresses.copied().find(|address| own_family(&address)) else { continue };
-                let age = told.since.map_or(Duration::ZERO, |since| since.age(wall_clock));
-                let since = now.checked_sub(age).unwrap_or(now);
-                let health = health_of(told.health);
-                let told = Known { health, since, answered: told.answered };
-                known.insert((service.name.clone(), address), told);
-            }
-        }
-        known
-    }
-}
-
-fn health_of(told: control::types::Health) -> Health {
-    use control::types::Health as Told;
-    match told {
-        Told::Unverified => Health::Unverified,
-        Told::Up => Health::Up,
-        Told::Opaque => Health::Opaque,
-        Told::NotReady => Health::NotReady,
-        Told::Down => Health::Down,
+    /// What is to be remembered of the backends, if it was known lately.
+    pub fn memory(&self, now: Moment) -> Memory {
+        let silent = Duration::from_nanos(now.monotonic_ns().saturating_sub(self.remains.beat_ns));
+        let is_fresh = self.remains.beat_ns > 0 && silent <= MEMORY_HOLDS;
+        let memory = self.memory.as_ref().filter(|_| is_fresh);
+        memory.map(|memory| Memory::restore(memory, now)).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::types::samples;
 
-    const BEAT_NS: u64 = 1_000_000_000;
-
-    fn former() -> Former {
-        let remains = Remains { beat_ns: BEAT_NS, ..Remains::default() };
-        Former { status: Some(samples::status()), remains, ..Former::default() }
-    }
-
-    fn after(silence: Duration) -> u64 {
-        BEAT_NS + u64::try_from(silence.as_nanos()).expect("minutes")
-    }
-
-    #[test]
-    fn each_backend_is_what_it_was() {
-        let known = former().health(after(Duration::from_secs(2)));
-        let of = |address: [u8; 4]| {
-            known.get(&("kubernetes-api".into(), address.into())).map(|known| known.health)
-        };
-        assert_eq!(of([10, 0, 0, 11]), Some(Health::Up), "{known:?}");
-        assert_eq!(of([10, 0, 0, 12]), Some(Health::Down), "{known:?}");
-        assert_eq!(of([10, 0, 0, 13]), None, "nobody told of this one: {known:?}");
+    fn former(beat_ns: u64) -> Former {
+        let text = r#"{
+            "probed": [{"service": "api", "address": "10.0.0.11", "health": "up", "since_ns": 5, "returned_ns": 6,
+                        "answered": true}],
+            "last_good": [{"vip": "192.0.2.10", "port": 6443, "backends": [1]}]
+        }"#;
+        let memory = serde_json::from_str(text).expect("it is one");
+        Former {
+            memory: Some(memory),
+            remains: Remains { beat_ns, ..Remains::default() },
+            ..Former::default()
+        }
     }
 
     #[test]
     fn an_old_word_is_not_taken() {
-        assert!(!former().health(after(HEALTH_HOLDS)).is_empty(), "lately enough");
-        assert!(former().health(after(HEALTH_HOLDS + Duration::from_nanos(1))).is_empty(), "too long ago");
-        let silent = Former { remains: Remains::default(), ..former() };
-        assert!(silent.health(1).is_empty(), "there was no agent");
-    }
-
-    #[test]
-    fn another_family_is_another_address() {
-        let mut former = former();
-        for service in former.status.iter_mut().flat_map(|status| &mut status.services) {
-            service.vip = "fd00::10".parse().expect("an address");
-        }
-        assert!(
-            former.health(after(Duration::ZERO)).is_empty(),
-            "the backends have none of the VIP's family"
-        );
+        let beat = Moment::now();
+        let after = |silence| former(beat.monotonic_ns()).memory(beat.after(silence));
+        let lately = after(MEMORY_HOLDS);
+        assert_eq!((lately.known.len(), lately.last_good.len()), (1, 1), "lately enough: {lately:?}");
+        assert_eq!(after(MEMORY_HOLDS + Duration::from_nanos(1)), Memory::default(), "too long ago");
+        assert_eq!(former(0).memory(beat), Memory::default(), "there was no agent");
     }
 }

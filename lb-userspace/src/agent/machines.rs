@@ -13,7 +13,7 @@ use lb_common::abi::BackendId;
 
 use crate::{
     config::{Config, Family, Resolved, ServiceFrontend},
-    health::{Health, Machine, ProbeResult, TargetId, Thresholds, Transition, follow},
+    health::{Health, Machine, ProbeResult, Thresholds, Transition, follow},
 };
 
 /// What a machine is of.
@@ -48,8 +48,21 @@ pub struct Known {
     pub health: Health,
     /// Since when.
     pub since: Instant,
+    /// When it was up again after it was down.
+    pub returned: Option<Instant>,
     /// Whether it had ever answered.
     pub answered: bool,
+}
+
+impl From<&Machine> for Known {
+    fn from(machine: &Machine) -> Self {
+        Self {
+            health: machine.health(),
+            since: machine.since(),
+            returned: machine.returned(),
+            answered: machine.has_answered(),
+        }
+    }
 }
 
 /// What to make of a service that does not answer on a backend.
@@ -93,39 +106,28 @@ pub fn wanted(config: &Config, resolved: &Resolved, id_of: &[BackendId]) -> Vec<
     wanted
 }
 
-impl Wanted {
-    /// The number of the probe: no other has it.
-    pub fn target(&self) -> TargetId {
-        let family = match self.probed.family {
-            Family::V4 => 0,
-            Family::V6 => 1,
-        };
-        let service = self.service as u64;
-        TargetId((service << 1 | family) << BackendId::BITS | u64::from(self.probed.backend))
-    }
-}
-
 /// The machines.
 #[derive(Debug, Default)]
 pub struct Machines(BTreeMap<Probed, Machine>);
 
 impl Machines {
-    /// Makes the machines those that are wanted. What was there goes on, what a former agent knew is taken up, and
-    /// what is new is unverified.
+    /// Makes the machines those that are wanted, with the thresholds of their services. What was there goes on, what a former
+    /// agent knew is taken up, and what is new is unverified.
     pub fn settle(
         &mut self,
         wanted: Vec<Wanted>,
-        thresholds: Thresholds,
+        thresholds: impl Fn(&Probed) -> Thresholds,
         former: &FormerHealth,
         now: Instant,
     ) {
         let mut present = std::mem::take(&mut self.0);
         for Wanted { probed, address, .. } in wanted {
+            let thresholds = thresholds(&probed);
             let known = former.get(&(probed.service.clone(), address));
             let born = || match known {
-                Some(Known { health, since, answered }) => {
-                    Machine::resume(thresholds, *health, *since).having_answered(*answered)
-                }
+                Some(known) => Machine::resume(thresholds, known.health, known.since)
+                    .having_answered(known.answered)
+                    .having_returned(known.returned),
                 None => Machine::new(thresholds, now),
             };
             let mut machine = present.remove(&probed).unwrap_or_else(born);

@@ -21,9 +21,11 @@ pub mod evidence;
 pub mod flows;
 pub mod former;
 pub mod host;
+pub mod kinds;
 pub mod leaving;
 pub mod machines;
 pub mod members;
+pub mod memory;
 pub mod network;
 pub mod news;
 pub mod probes;
@@ -33,6 +35,7 @@ pub mod settings;
 pub mod setup;
 pub mod shown;
 pub mod state;
+pub mod targets;
 pub mod telling;
 pub mod tidings;
 pub mod verdicts;
@@ -60,10 +63,11 @@ use self::{
     census::{Census, PortPool},
     endings::Endings,
     events::EventLog,
+    kinds::Kinds,
     leaving::Leaving,
-    machines::Probed,
     network::Network,
     state::State,
+    targets::Targets,
     tidings::Tidings,
     verdicts::Verdicts,
 };
@@ -114,7 +118,9 @@ pub struct Agent {
     attached: BTreeMap<u32, Attached>,
     key: [u64; 2],
     prober: Prober,
-    targets: BTreeMap<TargetId, Probed>,
+    /// How services are asked.
+    kinds: Kinds,
+    targets: Targets,
     /// What probes saw of credentials and certificates.
     tidings: Tidings,
     /// Backends that have gone down and whose connections may have to be reset.
@@ -309,8 +315,8 @@ impl Agent {
         }
     }
 
-    /// The configuration file's configuration, with the flags over it.
-    fn read_config(options: &Options) -> anyhow::Result<(Option<ConfigFile>, Config)> {
+    /// The configuration file's configuration, with the flags over it, and how its services are asked.
+    fn read_config(options: &Options) -> anyhow::Result<(Option<ConfigFile>, Config, Kinds)> {
         let (file, config) = match &options.config {
             Some(path) => {
                 let file = ConfigFile::load(path)?;
@@ -319,8 +325,8 @@ impl Agent {
             }
             None => (None, Config::from_flags(&options.overrides)?),
         };
-        probes::check_files(&config)?;
-        Ok((file, config))
+        let kinds = Kinds::read(&config)?;
+        Ok((file, config, kinds))
     }
 
     /// Now, for the machines.

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::{
     Agent, Options, addresses::Addresses, apply::Applier, attaching, catalog::Catalog, clock, collector,
     drop_log, endings::Endings, events::EventLog, former::Former, host, network::Network, news::News,
-    settings, state::State, tidings::Tidings, verdicts::Verdicts,
+    settings, state::State, targets::Targets, tidings::Tidings, verdicts::Verdicts,
 };
 use crate::{
     config::{ClusterKey, Config, Family},
@@ -28,7 +28,7 @@ use crate::{
 pub async fn start(
     options: Options,
 ) -> anyhow::Result<(Agent, Server, mpsc::Receiver<(TargetId, ProbeResult)>)> {
-    let (file, config) = Agent::read_config(&options)?;
+    let (file, config, kinds) = Agent::read_config(&options)?;
     let mut network = Network::open().await?;
     let host = network.host_facts();
     config.resolve(&host)?;
@@ -37,9 +37,9 @@ pub async fn start(
     let server = Server::bind(&options.socket).await?;
 
     let former = if options.discard_flows { Former::default() } else { Former::read(pins.path())? };
-    let health = former.health(clock::monotonic_ns());
+    let memory = former.memory(clock::Moment::now());
     network.remember(former.ways(), former.remains.links);
-    let mut state = State::new(config, &host, former.ids, &health, Agent::now())?;
+    let mut state = State::new(config, &host, former.ids, memory, Agent::now())?;
     let sizes = sizes(&state);
     if options.discard_flows {
         kernel::load::discard(&pins)?;
@@ -70,7 +70,8 @@ pub async fn start(
         attached: BTreeMap::new(),
         key: key_words,
         prober,
-        targets: BTreeMap::new(),
+        kinds,
+        targets: Targets::default(),
         tidings: Tidings::default(),
         verdicts: Verdicts::default(),
         without_carrier: BTreeSet::new(),
@@ -130,8 +131,8 @@ impl Agent {
         // What was found out by attaching (generic instead of native) is part of the tables.
         self.try_apply()?;
         self.schedule_probes();
-        let fall = self.state.config().probe.fall.into();
         for probed in self.state.machines().down() {
+            let fall = self.state.config().timing_of(&probed.service).fall.into();
             self.verdicts.resume(probed, Self::now(), fall);
         }
         self.warn();

@@ -66,7 +66,7 @@ fn wall_clock(moment: Instant) -> Timestamp {
     Timestamp::new(now.checked_sub(moment.elapsed()).unwrap_or(now))
 }
 
-fn health_word(health: health::Health) -> Health {
+pub(super) fn health_word(health: health::Health) -> Health {
     match health {
         health::Health::Unverified => Health::Unverified,
         health::Health::Up => Health::Up,

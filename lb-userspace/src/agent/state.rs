@@ -14,6 +14,7 @@ use lb_common::abi::{BackendId, Service as ServiceEntry, ServiceId};
 use super::{
     machines::{self, FormerHealth, Machines, Probed, Silence, Wanted},
     members::{Standing, Standings},
+    memory::Memory,
     network::Network,
 };
 use crate::{
@@ -54,12 +55,12 @@ pub enum Refusal {
 }
 
 impl State {
-    /// The first state, on this host, with the ids of a former agent and what it knew of the backends' health.
+    /// The first state, on this host, with the ids of a former agent and what it remembered of the backends.
     pub fn new(
         config: Config,
         host: &HostFacts,
         ids: BackendIds,
-        former: &FormerHealth,
+        former: Memory,
         now: Instant,
     ) -> Result<Self, Refusal> {
         let resolved = config.resolve(host)?;
@@ -70,10 +71,10 @@ impl State {
             id_of: Vec::new(),
             machines: Machines::default(),
             service_ids: BTreeMap::new(),
-            last_good: BTreeMap::new(),
+            last_good: former.last_good,
             standings: Standings::new(),
         };
-        state.settle(former, now)?;
+        state.settle(&former.known, now)?;
         Ok(state)
     }
 
@@ -108,9 +109,12 @@ impl State {
         }
         self.ids.bury_all_but(&id_of);
         self.id_of = id_of;
-        let timing = self.config.probe;
-        let thresholds = Thresholds { rise: timing.rise.into(), fall: timing.fall.into() };
-        self.machines.settle(self.probes(), thresholds, former, now);
+        let thresholds = |probed: &Probed| {
+            let timing = self.config.timing_of(&probed.service);
+            Thresholds { rise: timing.rise.into(), fall: timing.fall.into() }
+        };
+        let probes = machines::wanted(&self.config, &self.resolved, &self.id_of);
+        self.machines.settle(probes, thresholds, former, now);
         self.settle_services();
         Ok(())
     }
@@ -331,3 +335,6 @@ impl State {
 fn socket_of(frontend: &ServiceFrontend) -> Socket {
     (frontend.vip, frontend.port)
 }
+
+#[cfg(test)]
+mod tests;

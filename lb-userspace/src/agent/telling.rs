@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config::{Config, Family},
     control::types::EventKind,
-    health::{Health, ProbeResult, Seen, TargetId, Transition},
+    health::{Health, ProbeResult, Transition},
 };
 
 impl Agent {
@@ -37,10 +37,10 @@ impl Agent {
     }
 
     /// Says what a probe saw besides, where that has changed.
-    pub(super) fn tell_tidings(&mut self, target: TargetId, probed: &Probed, seen: &Seen) {
+    pub(super) fn tell_tidings(&mut self, probed: &Probed, result: &ProbeResult) {
         let (backend, whose) = self.backend_words(probed);
         let name = format!("{} on {whose}", probed.service);
-        for news in self.tidings.take(target, &name, seen, SystemTime::now()) {
+        for news in self.tidings.take(probed, &name, result, SystemTime::now()) {
             self.events.tell(news.service(&probed.service).backend(&backend).family(probed.family));
         }
     }

@@ -107,7 +107,7 @@ fn run_agent(global: &GlobalArgs, run: &RunArgs) -> anyhow::Result<Exit> {
 /// Validates a configuration, on this host too, and prints it with every default filled in.
 fn check(check: &CheckArgs) -> anyhow::Result<Exit> {
     let config: Config = ConfigFile::load(&check.file)?.config(&Overrides::default())?;
-    agent::probes::check_files(&config)?;
+    agent::kinds::Kinds::read(&config)?;
     asynchronous(async move {
         let host = agent::network::Network::open().await?.host_facts();
         let resolved = config.resolve(&host)?;

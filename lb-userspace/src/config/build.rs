@@ -5,6 +5,7 @@ mod conduct;
 mod credential;
 mod probe;
 mod reader;
+mod timing;
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -46,8 +47,8 @@ pub(crate) fn build(
         Some(ports) => reader.ports(ports)?,
         None => Located::new(PortRange::default(), Place::Nowhere),
     };
-    let defaults = reader.service_defaults(mode, (raw.slow_start, raw.fail_open, raw.when_down))?;
     let (probe, files) = reader.probes(raw.probe)?;
+    let defaults = reader.service_defaults(mode, probe, (raw.slow_start, raw.fail_open, raw.when_down))?;
     let services = match raw.services {
         Some(services) => {
             files.refuse_unused_credential()?;
@@ -249,6 +250,7 @@ impl Reader<'_> {
     ) -> Result<Located<Service>, ConfigError> {
         let header = self.place(&raw);
         let mut raw = raw.into_inner();
+        let timing = self.service_timing(&raw, defaults.timing)?;
         let probe = self.service_probe(&mut raw, files)?;
         let written = raw.name.ok_or_else(|| Problem::ServiceLacks("name").at(&header))?;
         let written = self.located(written);
@@ -273,6 +275,7 @@ impl Reader<'_> {
             mode: self.mode(raw.mode, defaults.mode)?,
             policy,
             probe,
+            timing,
             follow: raw.follow.map(|followed| self.located(followed)),
             slow_start: self.slow_start(raw.slow_start, slow_start)?,
             fail_open: raw.fail_open.unwrap_or(defaults.fail_open),

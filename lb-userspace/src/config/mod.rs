@@ -205,6 +205,12 @@ impl Config {
         self.backends.iter().position(|backend| backend.name == name)
     }
 
+    /// How a service is probed; as `[probe]` says for one that is not there.
+    pub fn timing_of(&self, service: &str) -> ProbeTiming {
+        let own = self.services.iter().find(|own| own.name == service);
+        own.map_or(self.probe, |own| own.timing)
+    }
+
     /// The VIPs of a service, or `None` where they are the host's to tell.
     pub(crate) fn vips_of<'a>(&'a self, service: &'a Service) -> Option<&'a [Located<IpAddr>]> {
         service.vips.as_deref().or(self.vips.as_deref())

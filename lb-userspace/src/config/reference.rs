@@ -52,7 +52,7 @@ impl Section {
     pub fn doc(self) -> &'static str {
         match self {
             Self::Top => "What is balanced, and where.",
-            Self::Probe => "How the health of backends is learnt.",
+            Self::Probe => "How the health of backends is learnt; a service may say otherwise for itself.",
             Self::Limits => {
                 "The sizes of the kernel's tables. A change takes a restart with `--discard-flows`."
             }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::probe::{Credential, HttpsProbe, Probe};
-use super::{Backend, Config, Located, Service};
+use super::{Backend, Config, Located, ProbeTiming, Service};
 
 /// The configuration as TOML; it parses back to an equal one.
 pub fn render(config: &Config) -> String {
@@ -130,6 +130,9 @@ impl Toml {
         self.string("mode", service.mode);
         self.string("policy", service.policy);
         self.probe(&service.probe.value);
+        if service.probe.asks() {
+            self.timing(service.timing);
+        }
         if let Some(followed) = &service.follow {
             self.string("follow", &followed.value);
         }
@@ -146,6 +149,14 @@ impl Toml {
 }
 
 impl Toml {
+    fn timing(&mut self, timing: ProbeTiming) {
+        self.duration("probe_interval", timing.interval);
+        self.duration("probe_fast_interval", timing.fast_interval);
+        self.duration("probe_timeout", timing.timeout);
+        self.bare("probe_fall", timing.fall);
+        self.bare("probe_rise", timing.rise);
+    }
+
     fn probe(&mut self, probe: &Probe) {
         self.string("probe", probe);
         match probe {

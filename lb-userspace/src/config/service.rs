@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::limits::DEFAULT_SLOW_START;
 use super::probe::{HttpsProbe, Probe, TlsProbe};
 use super::words::{Mode, Policy, StatusClass, WhenDown};
-use super::{Located, Place};
+use super::{Located, Place, ProbeTiming};
 
 /// A port that is balanced, on one VIP or several.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Service {
     pub policy: Policy,
     /// How the health of its backends is learnt.
     pub probe: Located<Probe>,
+    /// How often they are probed, and what it takes to go down and to come up; of no use where it only follows.
+    pub timing: ProbeTiming,
     /// The service whose health a backend's health here takes over as well: it can take a backend out, not put it in.
     pub follow: Option<Located<String>>,
     /// How long a backend that comes back takes to get its full share again; zero is at once.
@@ -47,6 +49,7 @@ impl Service {
             mode: Mode::Nat,
             policy,
             probe: Located::new(probe, Place::Nowhere),
+            timing: ProbeTiming::default(),
             follow: None,
             slow_start: default_slow_start(policy, DEFAULT_SLOW_START),
             fail_open: true,
@@ -92,8 +95,9 @@ impl Service {
 
     /// Takes from the top of the file what a service without words of its own has from there.
     pub(crate) fn with_defaults(self, defaults: ServiceDefaults) -> Self {
-        let ServiceDefaults { mode, slow_start, fail_open, when_down } = defaults;
-        Self { mode, slow_start: default_slow_start(self.policy, slow_start), fail_open, when_down, ..self }
+        let ServiceDefaults { mode, timing, slow_start, fail_open, when_down } = defaults;
+        let slow_start = default_slow_start(self.policy, slow_start);
+        Self { mode, timing, slow_start, fail_open, when_down, ..self }
     }
 
     /// The service whose health is taken over, alone or beside that of a probe of its own.
@@ -124,6 +128,7 @@ impl Service {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ServiceDefaults {
     pub(crate) mode: Mode,
+    pub(crate) timing: ProbeTiming,
     pub(crate) slow_start: Duration,
     pub(crate) fail_open: bool,
     pub(crate) when_down: WhenDown,

@@ -11,9 +11,9 @@ pub enum FailureReason {
     Refused,
     /// No answer to the SYN in time.
     Timeout,
-    /// The host does not answer ARP or NDP, or a router said so.
+    /// The host does not answer ARP or NDP, or a router said so, or that it is forbidden.
     HostUnreachable,
-    /// There is no route.
+    /// A router on the way said that it has no route.
     NetworkUnreachable,
     /// The connection was made and then reset.
     Reset,
@@ -56,6 +56,8 @@ pub enum FailureReason {
     /// The answer has a status that says nothing about the server's health.
     Status(u16),
 
+    /// This host has no route to the backend.
+    NoRoute,
     /// This host has no local port or not the source address to probe from.
     NoLocalAddress,
     /// This host is out of file descriptors or memory.
@@ -66,22 +68,38 @@ pub enum FailureReason {
     NoLocalFiles,
     /// This host was too busy (or asleep) to judge: the time-out was noticed long after it was due.
     Late,
+    /// The probe itself has failed: a defect of this program.
+    Panicked,
     /// Anything else; the number is the operating system's.
     Other(i32),
 }
 
 impl FailureReason {
-    /// Names what `connect` and the calls after it said.
+    /// Names what the calls up to and including `connect` said at once, before anything could be heard: that is of this host.
+    /// Afterwards the same numbers are of the network. Linux has one for its own lack of a route and for a router's "network
+    /// unreachable", and one for its own prohibition and a router's "administratively prohibited" by IPv6.
+    pub fn from_immediate_error(error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            // Routes of the types unreachable and blackhole are EHOSTUNREACH and EINVAL (`ip-route(8)`).
+            Some(
+                libc::ENETUNREACH | libc::ENETDOWN | libc::EHOSTUNREACH | libc::EHOSTDOWN | libc::EINVAL,
+            ) => Self::NoRoute,
+            Some(libc::EACCES) => Self::NotPermitted,
+            _ => Self::from_connect_error(error),
+        }
+    }
+
+    /// Names what became of a connection after `connect` had begun it.
     pub fn from_connect_error(error: &io::Error) -> Self {
         match error.raw_os_error() {
             Some(libc::ECONNREFUSED) => Self::Refused,
             Some(libc::ETIMEDOUT) => Self::Timeout,
-            Some(libc::EHOSTUNREACH | libc::EHOSTDOWN) => Self::HostUnreachable,
+            Some(libc::EHOSTUNREACH | libc::EHOSTDOWN | libc::EACCES) => Self::HostUnreachable,
             Some(libc::ENETUNREACH | libc::ENETDOWN) => Self::NetworkUnreachable,
             Some(libc::ECONNRESET | libc::ECONNABORTED | libc::EPIPE) => Self::Reset,
             Some(libc::EADDRNOTAVAIL | libc::EADDRINUSE | libc::EAGAIN) => Self::NoLocalAddress,
             Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => Self::NoLocalResources,
-            Some(libc::EPERM | libc::EACCES) => Self::NotPermitted,
+            Some(libc::EPERM) => Self::NotPermitted,
             Some(number) => Self::Other(number),
             None if error.kind() == io::ErrorKind::UnexpectedEof => Self::Closed,
             None => Self::Other(0),
@@ -92,11 +110,13 @@ impl FailureReason {
     pub fn is_local(self) -> bool {
         matches!(
             self,
-            Self::NoLocalAddress
+            Self::NoRoute
+                | Self::NoLocalAddress
                 | Self::NoLocalResources
                 | Self::NotPermitted
                 | Self::NoLocalFiles
                 | Self::Late
+                | Self::Panicked
         )
     }
 
@@ -112,7 +132,7 @@ impl fmt::Display for FailureReason {
             Self::Refused => "connection refused",
             Self::Timeout => "no answer in time",
             Self::HostUnreachable => "host unreachable",
-            Self::NetworkUnreachable => "no route to the network",
+            Self::NetworkUnreachable => "a router has no route to it",
             Self::Reset => "connection reset",
             Self::Closed => "connection closed without an answer",
             Self::TlsTimeout => "connected, but the tls handshake did not end in time",
@@ -134,11 +154,13 @@ impl fmt::Display for FailureReason {
             Self::HeadersTooLarge => "the answer's headers are too large",
             Self::Redirect(status) => return write!(f, "redirected ({status})"),
             Self::Status(status) => return write!(f, "unexpected status {status}"),
+            Self::NoRoute => "this host has no route to it",
             Self::NoLocalAddress => "this host has no free local port or lacks the source address",
             Self::NoLocalResources => "this host is out of file descriptors or memory",
             Self::NotPermitted => "this host's own firewall refused the probe",
             Self::NoLocalFiles => "this host cannot read the probe's ca file or credential",
             Self::Late => "this host was too busy to judge",
+            Self::Panicked => "the probe itself failed, which is a defect of xdplb",
             Self::Other(0) => "the connection failed",
             Self::Other(number) => return write!(f, "{}", io::Error::from_raw_os_error(*number)),
         };

@@ -164,6 +164,12 @@ impl Machine {
         Self { answered: self.answered || answered, ..self }
     }
 
+    /// The same, of which it is known besides when it came back, if it was down before.
+    #[must_use]
+    pub fn having_returned(self, returned: Option<Instant>) -> Self {
+        Self { returned: returned.filter(|_| self.health != Health::Down), ..self }
+    }
+
     /// Whether it has ever answered.
     pub fn has_answered(&self) -> bool {
         self.answered

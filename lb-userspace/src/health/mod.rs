@@ -15,6 +15,6 @@ mod machine_tests;
 
 pub use failure::FailureReason;
 pub use machine::{Health, Machine, Thresholds, Transition, follow};
-pub use outcome::{CredentialState, Outcome, ProbeResult, Seen};
+pub use outcome::{CredentialEnd, CredentialKind, CredentialState, Outcome, ProbeResult, Seen};
 pub use probe::ProbeKind;
 pub use prober::{Prober, Target, TargetId};

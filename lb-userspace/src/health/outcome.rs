@@ -1,7 +1,7 @@
 //! What a probe can find out.
 
 use std::fmt;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::failure::FailureReason;
 
@@ -40,8 +40,28 @@ pub struct Seen {
     pub certificate_ends: Option<SystemTime>,
     /// What became of the credential that the probe shows.
     pub credential: CredentialState,
-    /// When the client certificate ends that the probe shows.
-    pub credential_ends: Option<SystemTime>,
+    /// When the credential ends that the probe shows, if it does.
+    pub credential_end: Option<CredentialEnd>,
+}
+
+/// When a credential ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CredentialEnd {
+    /// What it is.
+    pub kind: CredentialKind,
+    /// When it ends.
+    pub at: SystemTime,
+    /// How long it was made for; `None` where it does not say.
+    pub lifetime: Option<Duration>,
+}
+
+/// What a credential can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CredentialKind {
+    /// A client certificate.
+    ClientCertificate,
+    /// A bearer token.
+    Token,
 }
 
 /// What became of the credential that a probe shows.
@@ -56,7 +76,7 @@ pub enum CredentialState {
     Accepted,
     /// The server does not let it ask: 401, 403 or a TLS alert about the client certificate.
     Refused,
-    /// The client certificate has ended.
+    /// The client certificate or the token has ended.
     Ended,
     /// Its files cannot be read any more; the last good one is shown.
     Unreadable,
@@ -125,8 +145,6 @@ impl fmt::Display for Outcome {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

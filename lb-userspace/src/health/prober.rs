@@ -14,22 +14,25 @@
 //! asked at their fast interval. A target that is down and stays down is not among them.
 //!
 //! A time-out that is noticed much later than it was due says more about this host than about the backend, and is
-//! told as [`FailureReason::Late`](super::FailureReason::Late).
+//! told as [`FailureReason::Late`].
 
 mod schedule;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use self::schedule::{Due, Schedule};
-use super::outcome::ProbeResult;
-use super::probe::ProbeKind;
+use super::failure::FailureReason;
+use super::outcome::{Outcome, ProbeResult};
+use super::probe::{Asker, ProbeKind};
 
 /// Probes on their way at once. Each holds one descriptor for at most its time-out; 256 stays well below the usual
 /// limit of 1,024 and serves 1,000 targets that all time out (1 s each, every 2 s would be 500) with a delay of
@@ -176,9 +179,20 @@ impl Task {
         let now = Instant::now();
         while self.probes.len() < MAX_IN_FLIGHT {
             let Some((due, asker)) = self.schedule.take_due(now) else { return };
-            self.probes.spawn(async move { Answer { due, result: asker.ask().await } });
+            self.probes.spawn(async move { Answer { due, result: ask(&asker).await } });
         }
     }
+}
+
+/// Asks once. A probe that panics has found out nothing, and its target is asked again: without an answer nobody would ever
+/// be told that it is not watched any more.
+async fn ask(asker: &Asker) -> ProbeResult {
+    let begun = std::time::Instant::now();
+    let result = AssertUnwindSafe(asker.ask()).catch_unwind().await;
+    result.unwrap_or_else(|_| {
+        let failed = Outcome::Failed(FailureReason::Panicked);
+        ProbeResult::new(failed, begun, std::time::Instant::now())
+    })
 }
 
 #[cfg(test)]

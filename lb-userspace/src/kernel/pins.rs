@@ -19,6 +19,8 @@ pub const ABI: &str = "abi";
 pub const IDS: &str = "ids";
 /// The pin of the last state of everything.
 pub const STATUS: &str = "status";
+/// The pin of what the next agent is to remember of the backends.
+pub const MEMORY: &str = "memory";
 /// What a [document](super::document) is called besides, until it takes the place of the former one.
 pub(super) const FRESH_SUFFIX: &str = "-new";
 /// The pin of the program `collect`, by which flows are reset when no agent runs.
@@ -187,7 +189,7 @@ fn is_own_name(name: &str) -> bool {
     let document = name.strip_suffix(FRESH_SUFFIX).unwrap_or(name);
     is_map
         || [ABI, COLLECT, SYSCTLS].contains(&name)
-        || [IDS, STATUS].contains(&document)
+        || [IDS, STATUS, MEMORY].contains(&document)
         || name.starts_with(LINK_PREFIX)
 }
 

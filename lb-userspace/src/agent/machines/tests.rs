@@ -49,12 +49,12 @@ fn probes(vips: &str, tables: &str) -> Vec<String> {
 }
 
 #[test]
-fn both_families_are_probed_and_no_probe_has_the_number_of_another() {
+fn both_families_are_probed() {
     let (config, resolved) = resolved(r#""10.0.0.10", "fd00::10""#, "");
     let wanted = wanted(&config, &resolved, &[1, 4095]);
     assert_eq!(wanted.len(), 3 * 2 * 2, "three services, two backends, two families: {wanted:?}");
-    let numbers: BTreeSet<TargetId> = wanted.iter().map(Wanted::target).collect();
-    assert_eq!(numbers.len(), wanted.len(), "each has a number of its own: {numbers:?}");
+    let different: BTreeSet<&Probed> = wanted.iter().map(|wanted| &wanted.probed).collect();
+    assert_eq!(different.len(), wanted.len(), "each of something else: {wanted:?}");
     assert!(wanted.iter().all(|wanted| Family::of(wanted.address) == wanted.probed.family));
 }
 
@@ -89,7 +89,7 @@ fn a_vip_sees_the_health_of_its_own_family() {
     let (config, resolved) = resolved(r#""10.0.0.10", "fd00::10""#, "");
     let (mut machines, now) = (Machines::default(), Instant::now());
     let wanted = wanted(&config, &resolved, &[1, 2]);
-    machines.settle(wanted, Thresholds::default(), &FormerHealth::new(), now);
+    machines.settle(wanted, |_| Thresholds::default(), &FormerHealth::new(), now);
     let refused = Outcome::Failed(FailureReason::Refused);
     for (family, outcome) in [(Family::V4, Outcome::Up), (Family::V6, refused)] {
         let probed = Probed { service: "kubernetes-api".into(), backend: 2, family };
@@ -110,7 +110,12 @@ fn a_vip_sees_the_health_of_its_own_family() {
 fn a_follower_is_down_since_what_it_follows_is() {
     let (config, resolved) = resolved(r#""10.0.0.10""#, "");
     let (mut machines, now) = (Machines::default(), Instant::now());
-    machines.settle(wanted(&config, &resolved, &[1, 2]), Thresholds::default(), &FormerHealth::new(), now);
+    machines.settle(
+        wanted(&config, &resolved, &[1, 2]),
+        |_| Thresholds::default(),
+        &FormerHealth::new(),
+        now,
+    );
     let agent = resolved.frontends.iter().find(|frontend| frontend.name == "konnectivity-agent");
     let agent = agent.expect("one of the default services");
     let mut second = |service: &str, outcome, number: u64| {
@@ -137,8 +142,11 @@ fn what_a_former_agent_knew_is_of_one_service_and_one_address() {
     let (config, resolved) = resolved(r#""10.0.0.10", "fd00::10""#, "");
     let (mut machines, now) = (Machines::default(), Instant::now());
     let known = ("kubernetes-api".to_owned(), ip("fd00::11"));
-    let former = FormerHealth::from([(known, Known { health: Health::Down, since: now, answered: true })]);
-    machines.settle(wanted(&config, &resolved, &[1, 2]), Thresholds::default(), &former, now);
+    let former = FormerHealth::from([(
+        known,
+        Known { health: Health::Down, since: now, returned: None, answered: true },
+    )]);
+    machines.settle(wanted(&config, &resolved, &[1, 2]), |_| Thresholds::default(), &former, now);
     let down: Vec<&Probed> =
         machines.0.iter().filter(|(_, machine)| machine.health() == Health::Down).map(|(it, _)| it).collect();
     let expected = Probed { service: "kubernetes-api".into(), backend: 1, family: Family::V6 };
@@ -150,7 +158,7 @@ fn silence_means_what_the_others_of_the_backend_say() {
     let (config, resolved) = resolved(r#""10.0.0.10""#, "");
     let (mut machines, now) = (Machines::default(), Instant::now());
     let wanted = wanted(&config, &resolved, &[1, 2]);
-    machines.settle(wanted, Thresholds::default(), &FormerHealth::new(), now);
+    machines.settle(wanted, |_| Thresholds::default(), &FormerHealth::new(), now);
     let of = |service: &str| Probed { service: service.into(), backend: 1, family: Family::V4 };
     let refused = Outcome::Failed(FailureReason::Refused);
     let mut answer = |service: &str, outcome, times| {

@@ -1,4 +1,4 @@
-//! Who takes new connections, who is on the way back, and who leaves.
+//! Who takes new connections, who is on the way back, and who leaves; and what the next agent is to remember of it.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -8,8 +8,9 @@ use super::State;
 use crate::{
     agent::{
         endings::Ending,
-        machines::Silence,
+        machines::{self, Silence},
         members::{self, Candidate, Standing},
+        memory::Memory,
     },
     config::{AdminState, Family, ServiceFrontend},
     health::Health,
@@ -82,6 +83,15 @@ impl State {
         live.chain(self.ids.tombstones().map(move |gone| (gone.id, ending_of(gone.cut))))
     }
 
+    /// What the next agent is to remember.
+    pub fn memory(&self) -> Memory {
+        let known = self.probes().into_iter().filter_map(|wanted| {
+            let known = self.machine_of(&wanted.probed)?.into();
+            Some(((wanted.probed.service, wanted.address), known))
+        });
+        Memory { known: known.collect(), last_good: self.last_good.clone() }
+    }
+
     /// Whether it is worth a word that none of these is healthy. Nothing listens anywhere, as it seems by intention, where
     /// some that live have never answered, and no other has.
     fn alarms(&self, frontend: &ServiceFrontend, candidates: &[Candidate]) -> bool {
@@ -93,11 +103,12 @@ impl State {
 
     /// Whether a backend went down so lately that the others of its service may be about to follow it.
     fn went_down_lately(&self, frontend: &ServiceFrontend, id: BackendId, now: Instant) -> bool {
-        let timing = self.config.probe;
-        let window = (timing.interval + timing.timeout) * u32::from(timing.fall) * 2;
-        self.machines
-            .all(frontend, id)
-            .filter(|machine| machine.health() == Health::Down)
-            .any(|machine| now.saturating_duration_since(machine.since()) < window)
+        machines::told_by(frontend).any(|service| {
+            let timing = self.config.timing_of(service);
+            let window = (timing.interval + timing.timeout) * u32::from(timing.fall) * 2;
+            let machine = self.machines.of(service, id, Family::of(frontend.vip));
+            let down = machine.filter(|machine| machine.health() == Health::Down);
+            down.is_some_and(|machine| now.saturating_duration_since(machine.since()) < window)
+        })
     }
 }

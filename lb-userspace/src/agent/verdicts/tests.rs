@@ -40,7 +40,7 @@ impl Story {
             address: Ipv4Addr::new(10, 0, 0, number as u8).into(),
         });
         let thresholds = Thresholds { rise: 2, fall: FALL };
-        machines.settle(wanted.collect(), thresholds, &FormerHealth::new(), now);
+        machines.settle(wanted.collect(), |_| thresholds, &FormerHealth::new(), now);
         Self { machines, verdicts: Verdicts::default(), now }
     }
 

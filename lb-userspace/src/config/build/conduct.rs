@@ -5,6 +5,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::reader::Reader;
+use crate::config::ProbeTiming;
 use crate::config::error::ConfigError;
 use crate::config::limits::{DEFAULT_SLOW_START, DRAIN_TIMEOUT, SLOW_START};
 use crate::config::service::ServiceDefaults;
@@ -18,10 +19,12 @@ impl Reader<'_> {
     pub(super) fn service_defaults(
         &self,
         mode: Mode,
+        timing: ProbeTiming,
         (slow_start, fail_open, when_down): Conduct,
     ) -> Result<ServiceDefaults, ConfigError> {
         Ok(ServiceDefaults {
             mode,
+            timing,
             slow_start: self.slow_start(slow_start, DEFAULT_SLOW_START)?,
             fail_open: fail_open.unwrap_or(true),
             when_down: self.word("when_down", when_down)?.unwrap_or(WhenDown::Reset),

@@ -11,7 +11,7 @@ use toml::Spanned;
 use super::Reader;
 use super::credential::{GLOBAL, OWN};
 use crate::config::error::{ConfigError, Problem};
-use crate::config::limits::{MAX_PROBE_PATH, PROBE_COUNT, PROBE_INTERVAL, PROBE_TIMEOUT};
+use crate::config::limits::MAX_PROBE_PATH;
 use crate::config::place::{Located, Place};
 use crate::config::probe::{Credential, HttpsProbe, Probe, TlsProbe, Trust};
 use crate::config::raw::{RawProbe, RawService};
@@ -91,41 +91,7 @@ impl Reader<'_> {
             raw.token_file.clone(),
             ca_file.is_some(),
         )?;
-        Ok((self.probe_timing(raw)?, ProbeFiles { ca_file, credential }))
-    }
-
-    fn probe_timing(&self, raw: RawProbe) -> Result<ProbeTiming, ConfigError> {
-        let default = ProbeTiming::default();
-        let interval = self.duration("interval", raw.interval, &PROBE_INTERVAL, default.interval)?;
-        // What is left out is at most the interval; what is written and longer is refused.
-        let at_most = |key, given: Option<Spanned<String>>, range, default: std::time::Duration| {
-            let place = given.as_ref().map(|given| self.place(given));
-            let duration = self.duration(key, given, range, default)?;
-            match place {
-                Some(place) if duration > interval => Err(Problem::Value {
-                    key,
-                    given: format!("\"{}\"", humantime::format_duration(duration)),
-                    takes: format!("at most the interval, {}", humantime::format_duration(interval)),
-                }
-                .at(&place)),
-                _ => Ok(duration.min(interval)),
-            }
-        };
-        let count = |key, given, default| {
-            self.number(key, given, &PROBE_COUNT).map(|count| count.map_or(default, |count| count.value))
-        };
-        Ok(ProbeTiming {
-            interval,
-            fast_interval: at_most(
-                "fast_interval",
-                raw.fast_interval,
-                &PROBE_INTERVAL,
-                default.fast_interval,
-            )?,
-            timeout: at_most("timeout", raw.timeout, &PROBE_TIMEOUT, default.timeout)?,
-            fall: count("fall", raw.fall, default.fall)?,
-            rise: count("rise", raw.rise, default.rise)?,
-        })
+        Ok((self.global_timing(raw)?, ProbeFiles { ca_file, credential }))
     }
 
     /// What a service says of its probe.
@@ -173,9 +139,16 @@ impl Reader<'_> {
     /// Refuses the keys that this kind of probe does not look at: whoever wrote them meant another.
     fn refuse_useless_keys(&self, raw: &RawService, kind: &Kind) -> Result<(), ConfigError> {
         let place = |given: &Option<Spanned<String>>| given.as_ref().map(|given| self.place(given));
+        let number = |given: &Option<Spanned<i64>>| given.as_ref().map(|given| self.place(given));
         let list = |given: &Option<Spanned<Vec<_>>>| given.as_ref().map(|given| self.place(given));
         let (tls, https) = (matches!(kind, Kind::Tls), matches!(kind, Kind::Https));
+        let asks = !matches!(kind, Kind::Follow(_));
         let keys = [
+            ("probe_interval", place(&raw.probe_interval), asks, "tcp"),
+            ("probe_fast_interval", place(&raw.probe_fast_interval), asks, "tcp"),
+            ("probe_timeout", place(&raw.probe_timeout), asks, "tcp"),
+            ("probe_fall", number(&raw.probe_fall), asks, "tcp"),
+            ("probe_rise", number(&raw.probe_rise), asks, "tcp"),
             ("probe_path", place(&raw.probe_path), https, "https"),
             ("probe_method", place(&raw.probe_method), https, "https"),
             ("probe_expected_status", list(&raw.probe_expected_status), https, "https"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::probe::{Credential, HttpsProbe, Probe};
 use super::super::render::render;
 use super::super::words::{ProbeMethod, StatusClass};
-use super::super::{Config, Service};
+use super::super::{Config, ProbeTiming, Service};
 use super::{SHORT, parse, right};
 
 /// The probe of a service that asks over TLS.
@@ -130,6 +130,20 @@ fn what_cannot_be_meant_is_refused_with_the_next_step() {
             "probe_token_file is given beside probe_client_certificate_file; keep one of the two",
         ),
         (service("follow = \"api\""), "\"api\" follows itself"),
+        (
+            service("probe_interval = \"500ms\"\nprobe_timeout = \"1s\""),
+            "probe_timeout = \"1s\" is not possible; give at most the interval, 500ms",
+        ),
+        (
+            service("probe_fast_interval = \"3s\""),
+            "probe_fast_interval = \"3s\" is not possible; give at most the interval, 2s",
+        ),
+        (service("probe_interval = \"1ms\""), "probe_interval = \"1ms\" is not possible"),
+        (service("probe_fall = 0"), "probe_fall = 0 is not possible; give a whole number from 1 to 100"),
+        (
+            service("[[services]]\nname = \"b\"\nport = 1\nprobe = \"follow:api\"\nprobe_rise = 3"),
+            "probe_rise says nothing to this probe",
+        ),
         (service("probe = \"follow:other\"\nfollow = \"other\""), "has follow beside probe"),
         (service("follow = \"apj\""), "which is not a service; did you mean \"api\"?"),
         (with_probe("token_file = \"/t\""), "add ca_file (k0s has it in"),
@@ -149,6 +163,36 @@ fn what_cannot_be_meant_is_refused_with_the_next_step() {
         assert!(error.contains(expected), "{error:?} should say {expected:?} of\n{text}");
         assert!(!error.contains('\n'), "more than one line: {error}");
     }
+}
+
+#[test]
+fn a_service_may_be_asked_at_its_own_pace_and_has_the_rest_of_probe() {
+    let text = with_service(
+        "probe_interval = \"10s\"\nprobe_timeout = \"3s\"\nprobe_fall = 5\n\
+         [[services]]\nname = \"quick\"\nport = 8132\nprobe_interval = \"300ms\"\nprobe_rise = 1\n\
+         [[services]]\nname = \"usual\"\nport = 9443\n\
+         [probe]\ninterval = \"4s\"\nfast_interval = \"400ms\"\nfall = 4",
+    );
+    let config = right(&text);
+    let seconds = Duration::from_secs;
+    let [slow, quick, usual] = &config.services[..] else { panic!("three services") };
+    let fast_interval = Duration::from_millis(400);
+    let own = ProbeTiming { interval: seconds(10), fast_interval, timeout: seconds(3), fall: 5, rise: 2 };
+    assert_eq!(slow.timing, own);
+    let short = Duration::from_millis(300);
+    let cut = ProbeTiming { interval: short, fast_interval: short, timeout: short, fall: 4, rise: 1 };
+    assert_eq!(quick.timing, cut, "what is left out is at most the interval");
+    assert_eq!(usual.timing, config.probe, "who says nothing has what [probe] says");
+    let printed = render(&config);
+    assert!(printed.contains("probe_interval = \"10s\"\nprobe_fast_interval = \"400ms\""), "{printed}");
+    assert_eq!(right(&printed), config);
+
+    let defaults = right(&with_probe("interval = \"4s\""));
+    assert!(defaults.services.iter().all(|service| service.timing == defaults.probe), "the four of k0s too");
+    let printed = render(&defaults);
+    let (_, follower) = printed.split_once("name = \"konnectivity-server\"").expect("it is printed");
+    let follower = follower.split("[[").next().unwrap_or_default();
+    assert!(!follower.contains("probe_interval"), "nobody asks for it: {follower}");
 }
 
 #[test]

@@ -41,6 +41,8 @@ fn written() -> impl Strategy<Value = String> {
         "timeout",
         "fall",
         "rise",
+        "probe_interval",
+        "probe_fall",
         "flow_table",
         "established",
         "colour",
@@ -126,6 +128,9 @@ fn config() -> impl Strategy<Value = Config> {
             for number in 1..=services {
                 line(&mut text, format_args!("[[services]]\nname = \"s{number}\"\nport = {number}"));
                 line(&mut text, "backends = [\"b1\"]");
+                if number == 1 {
+                    line(&mut text, format_args!("probe_interval = \"{fall}00ms\"\nprobe_fall = {fall}"));
+                }
                 if number > 1 {
                     line(&mut text, "probe = \"follow:s1\"\nvips = [\"192.0.2.12\"]");
                     line(&mut text, "policy = \"spread\"\nslow_start = \"1s\"\nfail_open = true");

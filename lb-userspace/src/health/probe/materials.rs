@@ -1,30 +1,37 @@
 //! The files of a probe: authorities, client certificate, token. Read again when they change, and never printed.
 //!
-//! Each probe asks `stat` whether a file is another one than before, which costs a microsecond and misses nothing. What
+//! Each probe asks `stat` whether a file is another one than before, which misses nothing. A file system may take its time
+//! for that, or for ever, where it is on a network; so a thread for such things asks, one at a time for each set of files,
+//! and a probe waits for it until its own time is over. What
 //! cannot be read or makes no sense leaves in force what was read last: a credential that is being replaced must not
 //! turn a healthy backend into a suspect.
 
 mod read;
 
 use std::os::unix::fs::MetadataExt;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::header::HeaderValue;
 use rustls::ClientConfig;
 use rustls::client::WebPkiServerVerifier;
+use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
+use tokio::task::spawn_blocking;
 
 pub use read::MaterialError;
 pub(super) use read::PROVIDER;
 
 use crate::config::probe::{Credential, Trust};
+use crate::health::outcome::CredentialEnd;
 
 /// The files of one service's probe, shared by its backends. Two are equal when they name the same files.
 #[derive(Debug)]
 pub struct Materials {
     files: Files,
     held: Mutex<Held>,
+    /// Who looks at the files. It goes along to the thread that does: one that hangs holds up no other.
+    turn: Arc<Turn<()>>,
 }
 
 /// Where everything is.
@@ -40,6 +47,10 @@ impl Files {
     fn all(&self) -> impl Iterator<Item = &Path> {
         let pair = self.certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
         self.authorities.iter().chain(pair).chain(&self.token).map(PathBuf::as_path)
+    }
+
+    fn stamps(&self) -> Vec<Option<Stamp>> {
+        self.all().map(Stamp::of).collect()
     }
 }
 
@@ -84,8 +95,8 @@ pub struct Material {
     pub(super) authorities: Option<Arc<WebPkiServerVerifier>>,
     /// The `authorization` header; marked as a secret.
     pub(super) authorization: Option<HeaderValue>,
-    /// When the client certificate ends.
-    pub(super) certificate_ends: Option<SystemTime>,
+    /// When the credential ends.
+    pub(super) credential_end: Option<CredentialEnd>,
 }
 
 impl std::fmt::Debug for Material {
@@ -114,12 +125,19 @@ impl Materials {
             Some(Credential::Token(token)) => files.token = Some(token.value.clone()),
             None => {}
         }
-        Self { files, held: Mutex::default() }
+        Self { files, held: Mutex::default(), turn: Arc::default() }
     }
 
-    /// Reads all of them once, to tell what is wrong while somebody is there to be told.
+    /// Reads all of them, to tell what is wrong while somebody is there to be told. What is good need not be read again by the
+    /// first probe.
     pub fn check(&self) -> Result<(), MaterialError> {
-        read::material(&self.files).map(drop)
+        let stamps = self.files.stamps();
+        let material = read::material(&self.files)?;
+        let mut held = self.held();
+        if held.material.is_none() {
+            *held = Held { stamps, material: Some(Arc::new(material)), broken: false };
+        }
+        Ok(())
     }
 
     /// Whether a credential is among them.
@@ -128,14 +146,43 @@ impl Materials {
     }
 
     /// What the files hold, read again where one of them has changed.
-    pub(super) fn present(&self) -> Present {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamps: Vec<_> = self.files.all().map(Stamp::of).collect();
-        if held.material.is_none() || stamps != held.stamps {
-            held.take(read::material(&self.files));
+    pub(super) async fn present(self: &Arc<Self>) -> Present {
+        if self.files.all().next().is_none() {
+            return self.look();
+        }
+        let turn = self.take_turn().await;
+        let materials = Arc::clone(self);
+        let looked = spawn_blocking(move || {
+            let _held_until_it_is_over = turn;
+            materials.look()
+        });
+        looked.await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
+    }
+
+    /// Waits until nobody else looks at the files.
+    pub(super) async fn take_turn(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.turn).lock_owned().await
+    }
+
+    /// Looks at the files, and reads them where they are others than before.
+    fn look(&self) -> Present {
+        let stamps = self.files.stamps();
+        let is_known = {
+            let held = self.held();
+            held.material.is_some() && stamps == held.stamps
+        };
+        let read = (!is_known).then(|| read::material(&self.files));
+        let mut held = self.held();
+        if let Some(read) = read {
+            held.take(read);
             held.stamps = stamps;
         }
         Present { material: held.material.clone(), broken: held.broken }
+    }
+
+    /// What is held. Locked for moments only, and never while a file is read.
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

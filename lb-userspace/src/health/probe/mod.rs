@@ -14,6 +14,7 @@ pub mod materials;
 mod socket;
 pub mod tcp;
 pub mod tls;
+mod token;
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;

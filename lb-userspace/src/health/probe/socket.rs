@@ -11,30 +11,37 @@
 //! **Never TIME-WAIT.** `SO_LINGER` 0 makes every close a RST. Where the other side has closed first, as it has after
 //! a TLS probe that went well, the RST tells nobody anything; in all other cases it ends what a silent server would
 //! keep.
+//!
+//! **What is said at once is of this host.** `connect` looks for a route before it sends anything. A refusal of its own comes
+//! from it, at once; what a router, the backend or its silence says can only come later. So the two are told apart here,
+//! though they have the same numbers.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
-use tokio::net::TcpSocket;
+use socket2::{Domain, Socket, Type};
+use tokio::net::TcpStream;
 
 use super::Asker;
 use crate::config::limits::EPHEMERAL_PORTS;
+use crate::health::failure::FailureReason;
 
 /// How often another port is tried where the kernel's choice belongs to others. With three of four ports taken this
 /// fails once in a hundred probes.
 const ATTEMPTS: u64 = 16;
 
 /// A socket that is ready to connect, with a port that is nobody else's.
-pub(super) fn prepare(asker: &Asker) -> io::Result<TcpSocket> {
+pub(super) fn prepare(asker: &Asker) -> io::Result<Socket> {
     let from = asker.from.unwrap_or(match asker.to {
         SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     });
     let socket = bound(SocketAddr::new(from, 0))?;
     let Some(foreign) = &asker.foreign_ports else { return Ok(socket) };
-    if !foreign.contains(&socket.local_addr()?.port()) {
+    if !foreign.contains(&port_of(&socket)?) {
         return Ok(socket);
     }
     drop(socket);
@@ -42,7 +49,7 @@ pub(super) fn prepare(asker: &Asker) -> io::Result<TcpSocket> {
 }
 
 /// A port of the range that `snat_ports` cannot reach, of which none in `foreign` is taken all the same.
-fn bind_elsewhere(from: IpAddr, foreign: &RangeInclusive<u16>) -> io::Result<TcpSocket> {
+fn bind_elsewhere(from: IpAddr, foreign: &RangeInclusive<u16>) -> io::Result<Socket> {
     let ports: Vec<u16> = EPHEMERAL_PORTS.filter(|port| !foreign.contains(port)).collect();
     let random = RandomState::new();
     for attempt in 0..ATTEMPTS {
@@ -55,17 +62,41 @@ fn bind_elsewhere(from: IpAddr, foreign: &RangeInclusive<u16>) -> io::Result<Tcp
     Err(io::ErrorKind::AddrInUse.into())
 }
 
-fn bound(from: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if from.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_zero_linger()?;
-    socket.bind(from)?;
+fn bound(from: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(from), Type::STREAM.nonblocking(), None)?;
+    socket.set_linger(Some(Duration::ZERO))?;
+    socket.bind(&from.into())?;
     Ok(socket)
+}
+
+fn port_of(socket: &Socket) -> io::Result<u16> {
+    Ok(socket.local_addr()?.as_socket().map_or(0, |address| address.port()))
+}
+
+/// Connects; the caller sets the time limit.
+pub(super) async fn connect(socket: Socket, to: SocketAddr) -> Result<TcpStream, FailureReason> {
+    match socket.connect(&to.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => {
+            return Err(FailureReason::from_immediate_error(&error));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    finish(socket).await.map_err(|error| FailureReason::from_connect_error(&error))
+}
+
+/// Waits until a connection that was begun is there.
+async fn finish(socket: Socket) -> io::Result<TcpStream> {
+    let stream = TcpStream::from_std(socket.into())?;
+    stream.writable().await?;
+    match stream.take_error()? {
+        None => Ok(stream),
+        Some(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
-    use std::time::Duration;
 
     use super::*;
     use crate::health::probe::ProbeKind;
@@ -78,7 +109,7 @@ mod tests {
 
     fn port(asker: &Asker) -> u16 {
         let socket = prepare(asker).expect("loopback has free ports");
-        socket.local_addr().expect("a bound socket has an address").port()
+        port_of(&socket).expect("a bound socket has an address")
     }
 
     #[tokio::test]
@@ -107,8 +138,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback must have a free port");
         let to = listener.local_addr().expect("a bound listener has an address");
         let socket = prepare(&asker(&to.to_string(), Some(10_000..=29_999))).expect("a port is free");
-        let looked_at = socket.local_addr().expect("it is bound").port();
-        let _stream = socket.connect(to).await.expect("the listener has room");
+        let looked_at = port_of(&socket).expect("it is bound");
+        let _stream = connect(socket, to).await.expect("the listener has room");
         let (_, peer) = listener.accept().expect("the connection is there");
         assert_eq!(peer.port(), looked_at);
     }

@@ -19,8 +19,7 @@
 
 use std::io;
 
-use socket2::SockRef;
-use tokio::net::TcpSocket;
+use socket2::Socket;
 
 use super::{Asker, socket};
 use crate::health::failure::FailureReason;
@@ -30,17 +29,17 @@ use crate::health::outcome::Outcome;
 pub(super) async fn ask(asker: &Asker) -> Outcome {
     let socket = match prepare(asker) {
         Ok(socket) => socket,
-        Err(error) => return Outcome::Failed(FailureReason::from_connect_error(&error)),
+        Err(error) => return Outcome::Failed(FailureReason::from_immediate_error(&error)),
     };
-    match socket.connect(asker.to).await {
+    match socket::connect(socket, asker.to).await {
         Ok(_reset_on_drop) => Outcome::Up,
-        Err(error) => Outcome::Failed(FailureReason::from_connect_error(&error)),
+        Err(reason) => Outcome::Failed(reason),
     }
 }
 
-fn prepare(asker: &Asker) -> io::Result<TcpSocket> {
+fn prepare(asker: &Asker) -> io::Result<Socket> {
     let socket = socket::prepare(asker)?;
-    SockRef::from(&socket).set_tcp_quickack(false)?;
+    socket.set_tcp_quickack(false)?;
     Ok(socket)
 }
 

@@ -62,7 +62,7 @@ pub(super) struct Handshake {
     /// What is offered.
     alpn: Vec<Vec<u8>>,
     /// Its files.
-    pub(super) materials: Materials,
+    pub(super) materials: Arc<Materials>,
 }
 
 /// A handshake that is over.
@@ -107,7 +107,7 @@ impl Handshake {
     pub(super) fn new(trust: &Trust, alpn: Vec<Vec<u8>>, materials: Materials) -> Self {
         // The configuration has made sure that it is one.
         let name = trust.server_name.as_deref().and_then(|name| ServerName::try_from(name.to_owned()).ok());
-        Self { server_name: name, alpn, materials }
+        Self { server_name: name, alpn, materials: Arc::new(materials) }
     }
 
     /// The name for the certificate and for `host`.
@@ -122,7 +122,9 @@ impl Handshake {
         deadline: Deadline,
         seen: &mut Seen,
     ) -> Result<Secured, Trouble> {
-        let present = self.materials.present();
+        // A file system that does not answer is this host's own trouble.
+        let present = timeout_at(deadline, self.materials.present());
+        let present = present.await.map_err(|_| FailureReason::NoLocalFiles)?;
         if self.materials.has_credential() {
             seen.credential = CredentialState::Unanswered;
         }
@@ -130,15 +132,13 @@ impl Handshake {
             seen.credential = CredentialState::Unreadable;
         }
         let material = present.material.ok_or(FailureReason::NoLocalFiles)?;
-        seen.credential_ends = material.certificate_ends;
-        if material.certificate_ends.is_some_and(|ends| ends < SystemTime::now()) {
+        seen.credential_end = material.credential_end;
+        if material.credential_end.is_some_and(|end| end.at < SystemTime::now()) {
             seen.credential = seen.credential.max(CredentialState::Ended);
         }
-        let connected = async { socket::prepare(asker)?.connect(asker.to).await };
-        let stream = timeout_at(deadline, connected)
-            .await
-            .map_err(|_| FailureReason::Timeout)?
-            .map_err(|error| FailureReason::from_connect_error(&error))?;
+        let socket = socket::prepare(asker).map_err(|error| FailureReason::from_immediate_error(&error))?;
+        let connected = timeout_at(deadline, socket::connect(socket, asker.to));
+        let stream = connected.await.map_err(|_| FailureReason::Timeout)??;
         // The last flight of the handshake must not wait for an ACK.
         let _best_effort = stream.set_nodelay(true);
 

@@ -2,9 +2,10 @@
 
 use std::net::TcpListener;
 
+use tokio::time::timeout;
+
 use super::schedule::Schedule;
 use super::*;
-use crate::health::{FailureReason, Outcome};
 
 const INTERVAL: Duration = Duration::from_secs(2);
 
@@ -151,4 +152,22 @@ async fn results_name_their_target() {
     }
     drop(prober);
     while results.recv().await.is_some() {}
+}
+
+#[tokio::test]
+async fn a_probe_that_panics_is_a_failure_of_this_host_and_the_target_is_asked_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback must have a free port");
+    let open = listener.local_addr().expect("a bound listener has an address");
+    let (prober, mut results) = Prober::start();
+    // No configuration has a limit of which no clock knows the end, and no probe can be made with it.
+    let broken = Target { timeout: Duration::MAX, ..target(open, Duration::from_millis(100)) };
+    prober.set(TargetId(1), broken);
+    for _ in 0..2 {
+        let next = timeout(Duration::from_secs(20), results.recv()).await;
+        let (_, result) = next.expect("the target is asked again").expect("the prober lives");
+        assert_eq!(result.outcome, Outcome::Failed(FailureReason::Panicked));
+    }
+    assert!(FailureReason::Panicked.is_local(), "no backend is judged by it");
+    prober.set(TargetId(1), target(open, Duration::from_millis(100)));
+    while results.recv().await.expect("the prober lives").1.outcome != Outcome::Up {}
 }

@@ -14,8 +14,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{CipherSuite, ClientConfig, RootCertStore};
 
 use super::{Files, Material};
-use crate::health::probe::certificate;
+use crate::health::outcome::{CredentialEnd, CredentialKind};
 use crate::health::probe::tls::AnyCertificate;
+use crate::health::probe::{certificate, token};
 
 /// No certificate, key or token is longer: a file that is, is something else.
 const MAX_FILE: u64 = 1 << 20;
@@ -100,11 +101,15 @@ pub(super) fn material(files: &Files) -> Result<Material, MaterialError> {
         .expect("ring has ciphers for TLS 1.2 and 1.3")
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyCertificate));
-    let (config, certificate_ends) = match &files.certificate {
+    let (config, certificate_end) = match &files.certificate {
         None => (builder.with_no_client_auth(), None),
         Some((certificate, key)) => {
             let chain = certificates("the client certificate", certificate)?;
-            let ends = chain.first().and_then(|first| certificate::ends(first));
+            let end = chain.first().and_then(|first| certificate::ends(first)).map(|at| CredentialEnd {
+                kind: CredentialKind::ClientCertificate,
+                at,
+                lifetime: None,
+            });
             let config = builder.with_client_auth_cert(chain, private_key(key)?).map_err(|_| {
                 MaterialError::Content {
                     what: "the client certificate",
@@ -113,11 +118,14 @@ pub(super) fn material(files: &Files) -> Result<Material, MaterialError> {
                     next: "name the two files that were made together",
                 }
             })?;
-            (config, ends)
+            (config, end)
         }
     };
-    let authorization = files.token.as_deref().map(authorization).transpose()?;
-    Ok(Material { config, authorities, authorization, certificate_ends })
+    let (authorization, token_end) = match &files.token {
+        None => (None, None),
+        Some(path) => authorization(path).map(|(header, end)| (Some(header), end))?,
+    };
+    Ok(Material { config, authorities, authorization, credential_end: certificate_end.or(token_end) })
 }
 
 fn authorities(path: &Path) -> Result<Arc<WebPkiServerVerifier>, MaterialError> {
@@ -160,7 +168,8 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, MaterialError> {
     })
 }
 
-fn authorization(path: &Path) -> Result<HeaderValue, MaterialError> {
+/// The header that shows the token, and when that ends.
+fn authorization(path: &Path) -> Result<(HeaderValue, Option<CredentialEnd>), MaterialError> {
     const WHAT: &str = "the token";
     let content = secret(WHAT, path)?;
     let token = content.trim_ascii();
@@ -173,7 +182,7 @@ fn authorization(path: &Path) -> Result<HeaderValue, MaterialError> {
         next: "give the token alone, as kubectl create token prints it",
     })?;
     header.set_sensitive(true);
-    Ok(header)
+    Ok((header, token::end(token)))
 }
 
 /// The content of a file that others than its owner and group must not be able to read.

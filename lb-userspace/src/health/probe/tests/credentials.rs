@@ -1,14 +1,18 @@
 //! Credentials: shown to whom they should be, read again when they change, and told when they are of no use.
 
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::ServerConfig;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::timeout;
 
 use super::servers::{Asked, Authority, Identity, answering};
 use super::*;
 use crate::config::probe::Credential;
-use crate::health::outcome::CredentialState;
+use crate::health::outcome::{CredentialKind, CredentialState};
 use crate::health::probe::materials::Materials;
 
 const READY: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -78,6 +82,48 @@ async fn a_refused_token_leaves_the_backend_in_use_and_is_told() {
     assert_eq!(anonymous(to, PATIENCE).await, Outcome::Opaque, "as for somebody without a token");
 }
 
+/// A token that ends so many seconds after 1970, and lives for a thousand.
+fn jwt(ends: u64) -> String {
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let claims = format!("{{\"exp\":{ends},\"iat\":{}}}", ends - 1000);
+    format!("{}.{}.{}\n", part("{}"), part(&claims), part("signature"))
+}
+
+#[tokio::test]
+async fn a_token_that_has_ended_is_told_apart_from_one_that_is_refused() {
+    let authority = Authority::new();
+    let (to, _server) = answering(Authority::config(&authority.issue_good(), None), UNAUTHORIZED).await;
+    authority.write("probe.token", &jwt(1_700_000_000));
+    let asker = with_token(&authority, to);
+    let result = asker.ask().await;
+    assert_eq!((result.outcome, result.seen.credential), (Outcome::Opaque, CredentialState::Ended));
+    let end = result.seen.credential_end.expect("it says when it ended");
+    let lifetime = Some(Duration::from_secs(1000));
+    assert_eq!((end.kind, end.lifetime), (CredentialKind::Token, lifetime));
+    authority.write("probe.token", &jwt(9_000_000_000));
+    assert_eq!(asked(&asker).await, (Outcome::Opaque, CredentialState::Refused), "this one is for long");
+    authority.write("probe.token", "07401b.f395accd246ae52d");
+    let result = asker.ask().await;
+    assert_eq!(result.seen.credential_end, None, "this one says nothing");
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_looked_at_in_time_are_this_hosts_trouble_and_the_next_probe_goes_on() {
+    let authority = Authority::new();
+    let (to, _server) = answering(Authority::config(&authority.issue_good(), None), READY).await;
+    let probe = HttpsProbe { trust: trusting(authority.ca_file(), None), ..HttpsProbe::default() };
+    let https = Arc::new(Https::new(&probe));
+    let asker = |limit| Asker::new(to, ProbeKind::Https(Arc::clone(&https)), limit);
+    let (soon, patient) = (asker(SOON), asker(PATIENCE));
+    assert_eq!(patient.ask().await.outcome, Outcome::Up);
+    // As a file system that hangs holds it.
+    let hangs = https.materials().take_turn().await;
+    let result = timeout(PATIENCE, soon.ask()).await.expect("it waits no longer than its own time");
+    assert_eq!(result.outcome, failed(FailureReason::NoLocalFiles));
+    drop(hangs);
+    assert_eq!(patient.ask().await.outcome, Outcome::Up);
+}
+
 #[tokio::test]
 async fn a_token_is_shown_to_nobody_who_is_not_verified() {
     let (ours, stranger) = (Authority::new(), Authority::new());
@@ -111,7 +157,8 @@ async fn a_client_certificate_is_shown_and_each_refusal_has_its_name() {
     for _ in 0..2 {
         let result = asker.ask().await;
         assert_eq!((result.outcome, result.seen.credential), (Outcome::Up, CredentialState::Accepted));
-        assert!(result.seen.credential_ends.is_some(), "the status can say when it ends");
+        let end = result.seen.credential_end.expect("it says when it ends");
+        assert_eq!((end.kind, end.lifetime), (CredentialKind::ClientCertificate, None));
     }
     let ended = authority.issue("probe", 2000, 2001);
     let asker = demanding(&authority, Some(&ended)).await;

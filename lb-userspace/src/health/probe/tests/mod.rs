@@ -2,6 +2,7 @@
 
 mod credentials;
 mod https;
+mod routes;
 mod servers;
 mod tls;
 

@@ -72,8 +72,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_session_lasts_a_minute_or_two_and_not_beyond_a_failure_or_a_change() {
-        let materials = Materials::new(&Trust::default(), None);
-        let material = materials.present().material.expect("nothing has to be read");
+        let present = async || Arc::new(Materials::new(&Trust::default(), None)).present().await.material;
+        let material = present().await.expect("nothing has to be read");
         let mut session = Session::default();
         let first = session.config(&material, &[]);
         tokio::time::advance(RENEWAL / 2).await;
@@ -84,7 +84,7 @@ mod tests {
         session.forget();
         let third = session.config(&material, &[]);
         assert!(!Arc::ptr_eq(&second, &third), "nor after a failure");
-        let changed = Materials::new(&Trust::default(), None).present().material.expect("as above");
+        let changed = present().await.expect("as above");
         assert!(!Arc::ptr_eq(&third, &session.config(&changed, &[])), "nor with other files");
     }
 }
