@@ -1,6 +1,9 @@
 //! Story after story, until enough has been run or something differs.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{self, Write as _},
+    time::{Duration, Instant},
+};
 
 use lb_userspace::kernel::Sizes;
 
@@ -88,11 +91,11 @@ fn run(rig: &mut Rig, flow_table: u32, first: u64, enough: &Enough) {
             break;
         }
     }
-    println!(
-        "{}in {} s, from seed {first} on, without a difference",
-        duel.coverage,
-        begun.elapsed().as_secs()
-    );
+    println!("{}", duel.coverage);
+    // Past libtest, which keeps what a test prints that passes.
+    let line =
+        format!("fuzz, from seed {first} on, {} s: {}\n", begun.elapsed().as_secs(), duel.coverage.summary());
+    io::stdout().write_all(line.as_bytes()).expect("the standard output can be written to");
     let surprises = duel.coverage.surprises();
     let is_long = duel.coverage.frames >= PACKETS;
     assert!(!is_long || surprises.is_empty(), "reached or not reached against expectation: {surprises:?}");

@@ -79,8 +79,7 @@ impl Talk {
         let (speaker, flags, data) = match (style, state) {
             _ if !is_regular => whatever(random),
             (Style::Storm, Some(State::Established)) => (Speaker::Backend, RST, 0),
-            (Style::Storm, Some(State::Closed)) => (Speaker::Client, SYN, 0),
-            (Style::Storm | Style::Crowd, None) => (Speaker::Client, SYN, 0),
+            (Style::Storm, None | Some(State::Closed)) | (Style::Crowd, None) => (Speaker::Client, SYN, 0),
             (Style::Storm | Style::Crowd, Some(State::SynSent)) => (Speaker::Backend, SYN | ACK, 0),
             (Style::Storm | Style::Crowd, Some(State::SynReceived)) => (Speaker::Client, ACK, 0),
             (Style::Crowd, Some(State::Established)) => (Speaker::Client, ACK | PSH, 10),
