@@ -102,7 +102,7 @@ fn advance<F: Family>(packet: &Packet<'_, F>, tier: Tier, entry: Entry<F::Addres
         return;
     }
     if flags & RST != 0 && direction == Direction::Reverse && state == State::Established {
-        evidence::reset(entry.backend(), word.service(), packet.now);
+        evidence::reset::<F>(entry, packet.now);
     }
     if state == State::SynReceived
         && direction == Direction::Forward

@@ -16,6 +16,7 @@ mod headers;
 mod local_socket;
 mod malformed;
 mod operator;
+mod ordinary;
 mod ports;
 mod property;
 mod redispatch;
