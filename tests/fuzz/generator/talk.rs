@@ -63,6 +63,13 @@ impl Talk {
         }
     }
 
+    /// Of a client that has no other one.
+    pub fn of_client(random: &mut Random, family: Family, service: Service, number: u8) -> Self {
+        let talk = Self::new(random, family, &[service]);
+        let client = SocketAddr::new(family.client(20 + number), talk.client.port());
+        Self { client, client_link: 0, client_mac: GATEWAY_MAC, ..talk }
+    }
+
     fn key(&self) -> Tuple {
         (self.client, self.family.service(self.service))
     }

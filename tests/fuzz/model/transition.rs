@@ -101,7 +101,7 @@ impl Model {
                 return;
             }
             if entry.reverse && entry.state == State::Established {
-                self.backend_resets(entry.backend);
+                self.backend_resets(entry);
             }
         }
         let completes = entry.state == State::SynReceived && !entry.reverse && next != State::Closed;
