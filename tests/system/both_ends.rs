@@ -77,3 +77,28 @@ fn without_cap_net_raw_a_connection_ends_with_its_next_packet() -> Result<()> {
     }
     Ok(())
 }
+
+/// The source port of a connection that was reset is free at its client, which may use it again at once.
+#[test]
+fn a_client_comes_again_from_the_port_of_a_reset_connection() -> Result<()> {
+    if !requirements::met("a_client_comes_again_from_the_port_of_a_reset_connection", LAB) {
+        return Ok(());
+    }
+    // Given silent connections from known ports, of which those of one backend are reset,
+    let setting = Setting::usual()?;
+    let options = HoldOptions { ports_from: Some(10_000), ..HoldOptions::silent(setting.service(), MANY) };
+    let hold = Hold::start(&setting.lab, &options)?;
+    let on_c2 = hold.backends()?["c2"] as usize;
+    setting.agent.xdplb(&["backend", "disable", "c2"])?;
+    hold.wait_broken(on_c2, PATIENCE)?;
+    hold.stop()?;
+
+    // when the client connects from the same ports again, each connection stands, with another backend.
+    let report = Hold::start(&setting.lab, &options)?.stop()?;
+    println!(
+        "{on_c2} of {MANY} were reset; from the same ports {} stand, failed: {:?}",
+        report.opened, report.failures
+    );
+    assert_eq!((report.opened, report.backends.get("c2")), (MANY, None), "{:?}", report.failures);
+    Ok(())
+}
