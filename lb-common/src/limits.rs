@@ -33,6 +33,10 @@ pub const MAX_LINKS: u32 = 64;
 /// VIPs: one bit each in a word of the backend entry.
 pub const MAX_VIPS: u32 = 32;
 
+/// VIPs for which a controller takes packets out of their tunnels, of both families: what two balancers of different
+/// VIPs have. 96 B each, 6 KiB.
+pub const MAX_DECAP_VIPS: u32 = 2 * MAX_VIPS;
+
 /// VIPs and SNAT addresses of one family: a SNAT address for each backend's way out at the most.
 pub const MAX_OUR_ADDRESSES: u32 = 128;
 

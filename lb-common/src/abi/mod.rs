@@ -6,6 +6,7 @@
 
 mod address;
 pub mod collect;
+pub mod decap;
 mod evidence;
 mod flow;
 mod layout;
