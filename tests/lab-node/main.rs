@@ -10,6 +10,7 @@ mod server;
 mod stop;
 mod tcp_info;
 mod tls;
+mod tunnel;
 mod watch;
 
 use anyhow::Result;
@@ -32,6 +33,8 @@ enum Command {
     Hold(hold::Arguments),
     /// Make one request and check the answer to its last byte.
     Fetch(fetch::Arguments),
+    /// Put what comes for an address into a tunnel.
+    Tunnel(tunnel::Arguments),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -41,5 +44,6 @@ async fn main() -> Result<()> {
         Command::Load(arguments) => load::run(arguments).await,
         Command::Hold(arguments) => hold::run(arguments).await,
         Command::Fetch(arguments) => fetch::run(arguments).await,
+        Command::Tunnel(arguments) => tunnel::run(&arguments),
     }
 }

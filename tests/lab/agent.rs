@@ -256,7 +256,7 @@ fn controller_addresses(plan: &Plan, name: &str, families: &[Family]) -> Result<
 }
 
 /// Mounts a bpffs of the lab's own, so that its pins go with it.
-fn mount_bpffs(directory: &Path) -> Result<()> {
+pub(crate) fn mount_bpffs(directory: &Path) -> Result<()> {
     // From linux/magic.h; the mount is there already when a second agent starts in the same lab.
     let bpffs = crate::namespace::run("stat", &["-f", "-c", "%t", &directory.display().to_string()])?;
     if String::from_utf8_lossy(&bpffs.stdout).trim() != "cafe4a11" {

@@ -5,6 +5,7 @@ mod again;
 mod checksums;
 mod close;
 mod collector;
+mod decap;
 mod drop_log;
 mod evidence;
 mod figures;

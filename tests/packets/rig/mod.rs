@@ -25,7 +25,7 @@ pub use conversation::{Conversation, reset_for};
 pub use fill::{TIMEOUTS, now_ns, now_tick, seconds};
 pub use namespace::{index_of, ip};
 pub use redispatch::times;
-pub use row::Row;
+pub use row::{Row, difference};
 pub use run::{Verdict, run};
 pub use tables::{Entry, Tier, Tuple, key_bytes};
 
