@@ -35,7 +35,7 @@ pub fn keep<F: Family>(packet: &Packet<'_, F>, syn: &mut Syn) -> Verdict {
 fn take_down<F: Family>(packet: &Packet<'_, F>, syn: &mut Syn) -> Step<()> {
     let segment = &packet.segment;
     let ip_error = F::keep_header(&packet.ctx, syn)?;
-    let at = usize::from(segment.tcp_at);
+    let at = packet::known(segment.tcp_at);
     keep_options(packet, syn).ok_or(Counter::DropInternal)?;
     let tcp = packet::at::<TCP_HEADER>(&packet.ctx, at).ok_or(Counter::DropInternal)?;
     syn.sequence = segment.sequence;

@@ -1,5 +1,6 @@
 //! The servers and clients that run inside the laboratory's namespaces.
 
+mod answers;
 mod client;
 mod fetch;
 mod hold;
@@ -9,6 +10,7 @@ mod server;
 mod stop;
 mod tcp_info;
 mod tls;
+mod watch;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};

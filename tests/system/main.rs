@@ -5,6 +5,7 @@
 mod agent_dies;
 mod all_are_dead;
 mod backends_change;
+mod both_ends;
 mod bulk;
 mod controller_dies;
 mod etcd_cluster;

@@ -8,7 +8,7 @@ use lb_common::{
     },
     counters::Counter::{
         DropBeingCollected, DropNoNextHop, DropOrphanReply, DropRedispatchFailed, FlowClosed, FlowOpened,
-        Forwarded, HalfOpenTorn, PortCollision, Redispatched, RefusalPassed, ResetByOperator,
+        FlowReopened, Forwarded, HalfOpenTorn, PortCollision, Redispatched, RefusalPassed, ResetByOperator,
         SynRetransmitted,
     },
     tcp::State::{Closed, Dead, SynReceived, SynSent},
@@ -157,13 +157,14 @@ fn what_the_operator_resets_is_not_offered_elsewhere() {
             rig.ingress = 0;
             rig.check(&Row::passed("an error about it", &error));
             if flagged[0] {
-                rig.answers(&talk, "its client is reset", &syn, &[FlowClosed, ResetByOperator]);
+                rig.forwards(&talk, "its client begins anew", &syn, &[FlowReopened, FlowOpened, Forwarded]);
+                rig.expect(&talk, Tier::HalfOpen, SynSent, 0);
             } else {
                 rig.forwards(&talk, "the half that knows nothing of it", &syn, &[Forwarded]);
                 let syn_ack = talk.clone().backend_says(SYN | ACK, &[]);
                 rig.answers(&talk, "its backend is reset", &syn_ack, &[FlowClosed, ResetByOperator]);
+                rig.expect(&talk, Tier::HalfOpen, Closed, RESET);
             }
-            rig.expect(&talk, Tier::HalfOpen, Closed, RESET);
         }
     });
 }
