@@ -35,6 +35,7 @@ impl Agent {
         self.kinds.keep(config);
         self.prober.replace(targets);
         self.tidings.keep(|probed| self.targets.number_of(probed).is_some());
+        self.verdicts.keep(|probed| self.targets.number_of(probed).is_some());
     }
 
     /// Takes in a result; a change of health is said and written to the tables.
