@@ -117,6 +117,8 @@ pub struct Agent {
     knocks: Results,
     /// What probes saw of credentials and certificates.
     tidings: Tidings,
+    /// A change of health is not in the tables yet.
+    is_stale: bool,
     /// Backends that have gone down and whose connections may have to be reset.
     verdicts: Verdicts,
     /// When the last tick was.
@@ -213,6 +215,8 @@ impl Agent {
                     self.network_changed(event, &mut events.network).await;
                 }
                 _ = tick.tick() => self.tick().await,
+                // What was begun because of a change (probes, knocks) is on its way before the tables take its time.
+                () = tokio::task::yield_now(), if self.is_stale => self.apply(),
                 Some((target, result)) = events.knocks.recv() => self.knocked(target, &result),
                 Ok(()) = self.census.changed() => self.counted(),
                 _ = events.hangup.recv() => self.hung_up().await,
@@ -224,6 +228,7 @@ impl Agent {
 
     /// Writes the tables anew where something has changed.
     fn apply(&mut self) {
+        self.is_stale = false;
         if let Err(error) = self.try_apply() {
             log::error!("{error}");
         }

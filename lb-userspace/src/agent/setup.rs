@@ -74,6 +74,7 @@ pub async fn start(
         kinds,
         targets: Targets::default(),
         knocks,
+        is_stale: false,
         tidings: Tidings::default(),
         verdicts: Verdicts::default(),
         without_carrier: BTreeSet::new(),

@@ -24,9 +24,9 @@ use std::{
 use super::machines::{Machines, Probed};
 use crate::health::{Health, Machine, Outcome, ProbeResult, Transition};
 
-/// So long is an answer to the last knock waited for. It costs the connections of a dead backend this time, and is a hundred
-/// round trips where a controller usually stands.
-const PATIENCE: Duration = Duration::from_millis(25);
+/// So long is an answer to the last knock waited for. It costs the connections of a dead backend this time, and is fifty round
+/// trips where a controller usually stands.
+const PATIENCE: Duration = Duration::from_millis(15);
 
 /// How many times as long as a backend took to answer its last probe it may take to answer a knock.
 const PATIENCE_FACTOR: u32 = 2;
