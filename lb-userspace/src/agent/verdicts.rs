@@ -182,7 +182,7 @@ impl Verdicts {
             Outcome::Failed(_) => waiting.has_failed |= waiting.least == Proof::Silence,
             // Something listens there: let it fail a whole probe.
             Outcome::Up | Outcome::Opaque | Outcome::NotReady => {
-                waiting.least = waiting.least.max(Proof::Failure)
+                waiting.least = waiting.least.max(Proof::Failure);
             }
         }
     }
