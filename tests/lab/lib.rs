@@ -22,6 +22,7 @@ pub mod binaries;
 mod builder;
 pub mod cleanup;
 mod clients;
+pub mod guest;
 mod lab;
 pub mod moment;
 pub mod names;
