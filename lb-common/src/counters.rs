@@ -1,6 +1,6 @@
 //! The name of everything that can happen to a packet. The numbers index the counters map and are ABI.
 
-/// Declares [`Counter`] with its names and explanations, so that none can be without.
+/// Declares a `Counter` with its names and explanations, so that none can be without.
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
         /// What happened to a packet, and how often: the index of a cell in the counters map.
@@ -37,6 +37,8 @@ macro_rules! counters {
         }
     };
 }
+
+pub(crate) use counters;
 
 counters! {
     /// Packets rewritten and sent on, in either direction.

@@ -33,6 +33,10 @@ pub const MAX_LINKS: u32 = 64;
 /// VIPs: one bit each in a word of the backend entry.
 pub const MAX_VIPS: u32 = 32;
 
+/// VIPs for which a controller takes packets out of their tunnels, of both families: what two balancers of different
+/// VIPs have. 96 B each, 6 KiB.
+pub const MAX_DECAP_VIPS: u32 = 2 * MAX_VIPS;
+
 /// VIPs and SNAT addresses of one family: a SNAT address for each backend's way out at the most.
 pub const MAX_OUR_ADDRESSES: u32 = 128;
 
@@ -57,6 +61,10 @@ pub const ADOPTION_CANDIDATES: u32 = 8;
 /// more backends than this, eight that refuse in a row say enough.
 pub const REDISPATCH_BACKENDS: u32 = 8;
 
+/// Backends at which a connection that is sent on looks for a port, where one after the other has none for it: all others of
+/// a control plane of five. [`PORT_CANDIDATES`] at each are what one packet may cost.
+pub const REDISPATCH_CROWDED: u32 = 4;
+
 /// Ports tried at one backend for a connection whose first ones it held for others.
 pub const REDISPATCH_PORTS: u8 = 4;
 
@@ -73,8 +81,12 @@ pub const ENOUGH_SNAT_PORTS: u32 = 20_000;
 /// fit is found by the next walk.
 pub const CLOSED_RING_BYTES: usize = 1 << 18;
 
+/// Services on backends of which evidence is remembered: four services of a hundred backends in both families, and on a
+/// machine of many CPUs some in the free list of each. An evicted one may be told again at once. 128 KiB.
+pub const EVIDENCE_CELLS: u32 = 1024;
+
 /// Bytes of the ring that wakes the agent when a backend does not behave: a page. Told at most four times a second for each
-/// backend and kind, of 16 bytes each; what does not fit is told again.
+/// service on a backend and kind, of 16 bytes each; what does not fit is told again.
 pub const EVIDENCE_RING_BYTES: usize = 1 << 12;
 
 /// Lines about dropped packets that each CPU may write in a second, where somebody asked for them: a flood of such packets
@@ -95,7 +107,9 @@ pub const fn hash_table_bytes(entries: u32, key_size: usize, value_size: usize) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abi::{FlowKeyV4, FlowKeyV6, FlowV4, FlowV6, HalfOpenV4, HalfOpenV6};
+    use crate::abi::{
+        EvidenceCell, EvidenceKey, FlowKeyV4, FlowKeyV6, FlowV4, FlowV6, HalfOpenV4, HalfOpenV6,
+    };
 
     #[test]
     fn the_tables_of_a_default_installation_fit_in_the_documented_memory() {
@@ -112,5 +126,11 @@ mod tests {
             tables(HALF_OPEN_CONNECTIONS, size_of::<HalfOpenV4>(), size_of::<HalfOpenV6>());
         assert_eq!((mib(flows_v4), mib(flows_v6)), (72, 96), "README and docs name these figures");
         assert_eq!((mib(half_open_v4), mib(half_open_v6)), (13, 16), "README and docs name these figures");
+    }
+
+    #[test]
+    fn what_is_remembered_of_backends_is_as_small_as_said() {
+        let bytes = hash_table_bytes(EVIDENCE_CELLS, size_of::<EvidenceKey>(), size_of::<EvidenceCell>());
+        assert_eq!(bytes, 128 << 10, "the document of EVIDENCE_CELLS");
     }
 }

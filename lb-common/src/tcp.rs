@@ -27,6 +27,10 @@ pub mod flags {
     pub const PSH: u8 = 0x08;
     /// The acknowledgment number counts.
     pub const ACK: u8 = 0x10;
+    /// ECN echo (RFC 3168, section 6.1.1).
+    pub const ECE: u8 = 0x40;
+    /// Congestion window reduced (RFC 3168, section 6.1.1).
+    pub const CWR: u8 = 0x80;
 }
 
 use flags::{ACK, FIN, RST, SYN};

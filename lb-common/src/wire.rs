@@ -14,11 +14,21 @@ pub const IPV4_HEADER: usize = 20;
 pub const IPV6_HEADER: usize = 40;
 /// The TCP header without options (RFC 9293, section 3.1).
 pub const TCP_HEADER: usize = 20;
+/// The UDP header (RFC 768).
+pub const UDP_HEADER: usize = 8;
+/// The UDP port of Generic UDP Encapsulation (draft-ietf-intarea-gue), as IANA has assigned it.
+pub const GUE_PORT: u16 = 6080;
 /// The longest options of a TCP header: the data offset counts fifteen words.
 pub const TCP_OPTIONS: usize = 40;
 
 /// TCP's protocol number (RFC 9293).
 pub const PROTOCOL_TCP: u8 = 6;
+/// UDP (RFC 768).
+pub const PROTOCOL_UDP: u8 = 17;
+/// IPv4 in whatever carries it (RFC 2003).
+pub const PROTOCOL_IPV4: u8 = 4;
+/// IPv6 in whatever carries it (RFC 2473, RFC 4213).
+pub const PROTOCOL_IPV6: u8 = 41;
 /// ICMP (RFC 792).
 pub const PROTOCOL_ICMP: u8 = 1;
 /// `ICMPv6` (RFC 4443).

@@ -16,7 +16,7 @@ use crate::{
     family::Family,
     forward::{self, Packet},
     global::global,
-    maps, next_hop, syn,
+    maps, next_hop, redispatch, syn,
     verdict::{self, Step, Verdict},
 };
 
@@ -49,7 +49,7 @@ fn admit<F: Family>(packet: &Packet<'_, F>) -> Step<Verdict> {
     syn::keep(packet, syn).go_on()?;
     (syn.hash, syn.backend) = (hash, draft.backend);
     draft.word = StateWord::new(State::SynSent, 0, 0, draft.service.id);
-    allocate(packet, hash).go_on()?;
+    allocate(packet, hash, 1).go_on()?;
     maps::count(Counter::FlowOpened);
     Ok(Verdict::GO_ON)
 }
@@ -103,18 +103,21 @@ enum AllocationEnd {
     Lost,
 }
 
-/// Goes through the candidate ports of the draft's connection until its pair is entered.
+/// Rounds for one backend: one more than there are candidates. Where every port is in use, one of them by a mere handshake,
+/// that is given up, because a flood must not refuse a connection.
+const ROUNDS: u32 = PORT_CANDIDATES + 1;
+
+/// Goes through the candidate ports of the draft's connection until its pair is entered: those at the draft's backend, and
+/// with more `backends` than one those at the next ones of its sequence.
 #[inline(always)]
-pub fn allocate<F: Family>(packet: &Packet<'_, F>, hash: u64) -> Verdict {
+pub fn allocate<F: Family>(packet: &Packet<'_, F>, hash: u64, backends: u32) -> Verdict {
     let mut allocation =
         Allocation { packet, hash, half_open: PORT_CANDIDATES, end: AllocationEnd::Exhausted };
     // A loop of the kernel's, because the verifier goes through a loop of ours once for every candidate.
-    // One round more than there are candidates: where every port is in use, one of them by a mere handshake, that is
-    // given up, because a flood must not refuse a connection.
     // SAFETY: the callback has the type that the helper wants, and the state outlives the call.
     unsafe {
         helpers::bpf_loop(
-            PORT_CANDIDATES + 1,
+            ROUNDS * backends,
             try_candidate::<F> as *mut c_void,
             (&raw mut allocation).cast(),
             0,
@@ -131,10 +134,17 @@ pub fn allocate<F: Family>(packet: &Packet<'_, F>, hash: u64) -> Verdict {
 extern "C" fn try_candidate<F: Family>(index: u32, allocation: *mut c_void) -> i64 {
     // SAFETY: `allocate` gave its own state, which nobody else uses during the loop.
     let allocation = unsafe { &mut *allocation.cast::<Allocation<'_, F>>() };
+    if index >= ROUNDS && index.is_multiple_of(ROUNDS) {
+        if !redispatch::moves_on::<F>(&allocation.packet.ctx) {
+            return 1;
+        }
+        allocation.half_open = PORT_CANDIDATES;
+    }
+    let index = index % ROUNDS;
     let is_last = index == PORT_CANDIDATES;
     let index = if is_last { allocation.half_open } else { index };
     if index >= PORT_CANDIDATES {
-        return 1;
+        return 0;
     }
     let port = allocation.packet.settings.snat_ports().candidate(allocation.hash, index);
     if is_last {

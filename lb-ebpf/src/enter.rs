@@ -236,13 +236,20 @@ fn occupied<F: Family>(packet: &Packet<'_, F>, reverse: &FlowKey<F::Address>) ->
         {
             None
         }
-        // Taken back by `redispatch`: it waits, but under pressure it is worth no more than a handshake, or a flood of SYNs
-        // that come twice would hold all ports.
-        State::Closed if Tier::HalfOpen.twin_of::<F>(reverse, entry.twin_in_place()).is_none() => {
-            Some(Entered::PortHalfOpen)
-        }
+        // It waits, but under pressure it is worth no more than a handshake, or a flood of SYNs that come twice, or with a
+        // RST behind them, would hold all ports.
+        State::Closed if !was_established::<F>(reverse, entry) => Some(Entered::PortHalfOpen),
         _ => Some(Entered::PortTaken),
     }
+}
+
+/// Whether a closed pair of the lower tier has been a connection that the flow table had no room for, or one that was
+/// ended by us and answers for a while. It has not where `redispatch` took it back and left half of it.
+#[inline(always)]
+fn was_established<F: Family>(reverse: &FlowKey<F::Address>, entry: Entry<F::Address>) -> bool {
+    const SIGNS: u8 = flow_flags::STAYS_BELOW | flow_flags::ADOPTED | flow_flags::RESET;
+    let forward = Tier::HalfOpen.twin_of::<F>(reverse, entry.twin_in_place());
+    forward.is_some_and(|forward| forward.word().has(SIGNS))
 }
 
 /// Gives up a handshake of the lower tier, or a pair of it that is closed, so that its port is free. One that has been

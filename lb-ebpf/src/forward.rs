@@ -32,8 +32,6 @@ use crate::{
     verdict::{self, Step, Verdict},
 };
 
-const NOT_OURS: Verdict = Verdict::pass(Counter::PassedNotOurs);
-
 /// A packet that may be ours, and what every step needs beside it.
 pub struct Packet<'a, F: Family> {
     /// The context of the run.
@@ -50,17 +48,17 @@ pub struct Packet<'a, F: Family> {
 #[inline(always)]
 pub fn packet(ctx: &XdpContext) -> Verdict {
     let Some(ethernet) = packet::at::<ETHERNET_HEADER>(ctx, 0) else {
-        return NOT_OURS;
+        return Verdict::NOT_OURS;
     };
     // A frame to a group is never TCP of ours: a host ignores such segments too (RFC 1122, section 4.2.3.10). And none comes
     // from a group (IEEE 802.3, section 3.2.3): its answer would go to all of that.
     if (ethernet.get::<u8, 0>() | ethernet.get::<u8, 6>()) & 1 != 0 {
-        return NOT_OURS;
+        return Verdict::NOT_OURS;
     }
     match ethernet.be16::<12>() {
         ETHERTYPE_IPV4 => through::<V4>(ctx, ipv4(ctx.ctx)),
         ETHERTYPE_IPV6 => through::<V6>(ctx, ipv6(ctx.ctx)),
-        _ => NOT_OURS,
+        _ => Verdict::NOT_OURS,
     }
 }
 
@@ -88,16 +86,16 @@ extern "C" fn ipv6(ctx: *mut xdp_md) -> u32 {
 #[inline(always)]
 fn of_family<F: Family>(ctx: &XdpContext) -> Verdict {
     let Some(settings) = maps::settings() else {
-        return NOT_OURS;
+        return Verdict::NOT_OURS;
     };
     let mut segment = Segment::<F::Address>::new(F::UNSPECIFIED);
     if F::addresses(ctx, &mut segment.key).is_none() {
-        return NOT_OURS;
+        return Verdict::NOT_OURS;
     }
     let bit = F::filter_bit(&segment.key.destination);
     let filter = settings.address_filter.get((bit >> 6) as usize).copied().unwrap_or(0);
     if filter >> (bit & 63) & 1 == 0 {
-        return NOT_OURS;
+        return Verdict::NOT_OURS;
     }
     let parsed = match F::layout(ctx) {
         Some(layout) => parse::tcp(ctx, layout, &mut segment),
@@ -113,7 +111,7 @@ fn of_family<F: Family>(ctx: &XdpContext) -> Verdict {
             packet.keep();
             redispatch::unreachable::<F>(ctx)
         }
-        Parsed::Other => NOT_OURS,
+        Parsed::Other => Verdict::NOT_OURS,
         Parsed::Malformed(tcp_at) => defective::<F>(&packet, tcp_at, Counter::DropMalformed),
         Parsed::Fragment(tcp_at) => defective::<F>(&packet, tcp_at, Counter::DropFragment),
     }
@@ -236,14 +234,14 @@ pub fn is_quiet(word: StateWord, tcp_flags: u8) -> bool {
 #[inline(never)]
 fn defective<F: Family>(packet: &Packet<'_, F>, tcp_at: usize, reason: Counter) -> Verdict {
     let Some(ports) = packet::at::<4>(&packet.ctx, tcp_at) else {
-        return NOT_OURS;
+        return Verdict::NOT_OURS;
     };
     let key = &packet.segment.key;
     let ours = is_service::<F>(&Endpoint::new(key.destination, ports.get::<[u8; 2], 2>()))
         || (packet.settings.snat_ports().contains(ports.be16::<2>())
             && is_backend::<F>(&Endpoint::new(key.source, ports.get::<[u8; 2], 0>()))
             && is_our_address::<F>(&key.destination));
-    if ours { Verdict::dropped(reason) } else { NOT_OURS }
+    if ours { Verdict::dropped(reason) } else { Verdict::NOT_OURS }
 }
 
 #[inline(always)]

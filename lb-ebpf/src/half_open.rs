@@ -203,7 +203,7 @@ fn of_no_flow<F: Family>(packet: &Packet<'_, F>, attempt: u32) -> Verdict {
     {
         return Verdict::dropped(Counter::DropOrphanReply);
     }
-    Verdict::pass(Counter::PassedNotOurs)
+    Verdict::NOT_OURS
 }
 
 /// The service that a client's packets are for.

@@ -42,36 +42,23 @@ fn write(ctx: &XdpContext, reason: u32) {
         return;
     }
     match packet::at::<ETHERNET_HEADER>(ctx, 0).map_or(0, packet::Span::be16::<12>) {
-        ETHERTYPE_IPV4 => v4(ctx, reason),
-        ETHERTYPE_IPV6 => v6(ctx, reason),
+        ETHERTYPE_IPV4 => line::<V4>(ctx, reason),
+        ETHERTYPE_IPV6 => line::<V6>(ctx, reason),
         _ => {}
     }
 }
 
+/// The line of a packet: the number of the reason, then source and destination, each an address and a port.
 #[inline(always)]
-fn v4(ctx: &XdpContext, reason: u32) {
-    let Some(key) = addresses_and_ports::<V4>(ctx) else { return };
+fn line<F: Family>(ctx: &XdpContext, reason: u32) {
+    let Some(key) = addresses_and_ports::<F>(ctx) else { return };
     info!(
         ctx,
-        "{} {:i}:{} {:i}:{}",
+        "{} {:i} {} {:i} {}",
         reason,
-        key.source.0,
+        F::octets(key.source),
         u16::from_be_bytes(key.source_port),
-        key.destination.0,
-        u16::from_be_bytes(key.destination_port)
-    );
-}
-
-#[inline(always)]
-fn v6(ctx: &XdpContext, reason: u32) {
-    let Some(key) = addresses_and_ports::<V6>(ctx) else { return };
-    info!(
-        ctx,
-        "{} [{:i}]:{} [{:i}]:{}",
-        reason,
-        key.source.0,
-        u16::from_be_bytes(key.source_port),
-        key.destination.0,
+        F::octets(key.destination),
         u16::from_be_bytes(key.destination_port)
     );
 }

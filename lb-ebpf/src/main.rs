@@ -34,6 +34,7 @@ mod log;
 mod maps;
 mod nat;
 mod next_hop;
+mod ordinary;
 mod packet;
 mod pair;
 mod parse;

@@ -12,7 +12,8 @@ use aya_ebpf::{
 use lb_common::{
     abi::{
         Address, AddressV4, AddressV6, Backend, BackendId, Choice, Endpoint, EvidenceCell, EvidenceEvent,
-        Flow, FlowKey, FlowKeyV6, HalfOpen, Heartbeat, Link, LinkId, Service, ServiceId, Settings, SpreadKey,
+        EvidenceKey, Flow, FlowKey, FlowKeyV6, HalfOpen, Heartbeat, Link, LinkId, Service, ServiceId,
+        Settings, SpreadKey,
     },
     counters::{COUNTER_CELLS, Counter},
     limits,
@@ -105,14 +106,21 @@ static COUNTERS: PerCpuArray<[u64; COUNTER_CELLS], 1> = PerCpuArray::new();
 static CLOSED: RingBuf<FlowKeyV6, { limits::CLOSED_RING_BYTES }> = RingBuf::new();
 
 #[btf_map]
-static EVIDENCE: Array<EvidenceCell, { limits::MAX_BACKENDS as usize }> = Array::new();
+static EVIDENCE: LruHashMap<EvidenceKey, EvidenceCell, { limits::EVIDENCE_CELLS as usize }> =
+    LruHashMap::new();
 #[btf_map]
 static EVIDENCE_EVENTS: RingBuf<EvidenceEvent, { limits::EVIDENCE_RING_BYTES }> = RingBuf::new();
 
-/// What is remembered of a backend's behaviour.
+/// What is remembered of a service on a backend.
 #[inline(always)]
-pub fn evidence(backend: BackendId) -> Option<*mut EvidenceCell> {
-    EVIDENCE.get_ptr_mut(u32::from(backend))
+pub fn evidence(key: &EvidenceKey) -> Option<*mut EvidenceCell> {
+    const NOEXIST: u64 = aya_ebpf::bindings::BPF_NOEXIST as u64;
+    let known = EVIDENCE.get_ptr_mut(key);
+    if known.is_some() {
+        return known;
+    }
+    let _another_cpu_was_first = EVIDENCE.insert(key, &EvidenceCell::EMPTY, NOEXIST);
+    EVIDENCE.get_ptr_mut(key)
 }
 
 /// Tells the agent, and wakes it.

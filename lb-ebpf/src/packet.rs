@@ -33,6 +33,14 @@ pub fn at<const N: usize>(ctx: &XdpContext, offset: usize) -> Option<Span<N>> {
     Some(Span(start as *mut u8))
 }
 
+/// An offset that lies in memory, where it was checked long ago: Linux 6.1 does not see by a comparison of a copy that it is
+/// bounded, but it does by the bits that it can have.
+#[inline(always)]
+pub fn known(offset: u16) -> usize {
+    const { assert!((FARTHEST + 1).is_power_of_two()) };
+    opaque(offset.into()) & FARTHEST
+}
+
 /// Bytes of the frame, from its Ethernet header on.
 ///
 /// The number is hidden from the compiler, which would else derive from a comparison with it that a later check against

@@ -17,9 +17,9 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers;
 use lb_common::{
-    abi::{Address, BackendId, FlowKey, HalfOpen, ServiceId, StateWord, Syn, flow_flags},
+    abi::{Address, BackendId, FlowKey, HalfOpen, ServiceId, StateWord, Syn, flow_flags, syn_marks},
     counters::Counter,
-    limits::{REDISPATCH_BACKENDS, REDISPATCH_PORTS},
+    limits::{REDISPATCH_BACKENDS, REDISPATCH_CROWDED, REDISPATCH_PORTS},
     tcp::{
         Direction, State,
         flags::{ACK, FIN, RST, SYN},
@@ -110,45 +110,48 @@ fn of_pair<F: Family>(
     let Some(cause) = cause_of(packet, word.direction(), forward, syn) else {
         return Verdict::GO_ON;
     };
+    let key = evidence::of::<F>(entry, word);
     if cause == Cause::Refused {
-        evidence::tell(entry.backend(), word.service(), Evidence::Refused, packet.now);
+        evidence::tell(&key, Evidence::Refused, syn, packet.now);
     }
     if cause != Cause::Silence {
         return elsewhere::<F>(entry, syn, cause);
     }
     maps::count(Counter::SynRetransmitted);
-    // The backend's entry is as old as the backend's part in it.
+    // The backend's entry is as old as the last SYN that the backend was sent.
     if packet.now.since(reverse.last_seen()) >= evidence::SILENCE {
-        evidence::tell(entry.backend(), word.service(), Evidence::Silent, packet.now);
+        evidence::tell(&key, Evidence::Silent, syn, packet.now);
     }
     match elsewhere::<F>(entry, syn, cause) {
         // What is answered from now on is this SYN, which may be another one.
-        // SAFETY: the pair is in the lower tier, and the reference above is not used any more.
-        Verdict::GO_ON => syn::keep(packet, unsafe { forward.syn_mut() }),
+        Verdict::GO_ON => {
+            reverse.set_last_seen(packet.now);
+            // SAFETY: the pair is in the lower tier, and the reference above is not used any more.
+            syn::keep(packet, unsafe { forward.syn_mut() })
+        }
         verdict => verdict,
     }
 }
 
 #[inline(always)]
 fn of_error<F: Family>(packet: &Packet<'_, F>) -> Verdict {
-    const NOT_OURS: Verdict = Verdict::pass(Counter::PassedNotOurs);
     let key = &packet.segment.key;
     let Some(entry) = Tier::HalfOpen.get::<F>(key) else {
-        return NOT_OURS;
+        return Verdict::NOT_OURS;
     };
     let Some(twin) = Tier::HalfOpen.twin_of::<F>(key, entry.twin_in_place()) else {
-        return NOT_OURS;
+        return Verdict::NOT_OURS;
     };
     let word = entry.word();
     // SAFETY: the pair was found in the lower tier.
     let syn = unsafe { twin.syn() };
     let is_ours = word.direction() == Direction::Reverse && packet.segment.sequence == syn.sequence;
     if !is_ours || !may_move(entry, twin) {
-        return NOT_OURS;
+        return Verdict::NOT_OURS;
     }
-    evidence::tell(entry.backend(), word.service(), Evidence::Unreachable, packet.now);
+    evidence::tell(&evidence::of::<F>(entry, word), Evidence::Unreachable, syn, packet.now);
     match elsewhere::<F>(entry, syn, Cause::Unreachable) {
-        Verdict::GO_ON => NOT_OURS,
+        Verdict::GO_ON => Verdict::NOT_OURS,
         verdict => verdict,
     }
 }
@@ -284,19 +287,41 @@ fn carry_out<F: Family>(packet: &Packet<'_, F>, by_client: bool) -> Step<Verdict
         forward.touch(packet.segment, packet.now);
         draft.figures = *forward.meta();
         syn::keep(packet, &mut draft.entry.syn).go_on()?;
+    } else {
+        // What we make has a right checksum, and nothing but what is kept.
+        draft.entry.syn.marks |= syn_marks::SOUND;
     }
     draft.figures.last_seen = packet.now.0;
-    let moved = draft.plan.backend != forward.backend();
+    let former = forward.backend();
     draft.backend = draft.plan.backend;
     draft.word = StateWord::new(State::SynSent, 0, draft.plan.attempt, draft.service.id);
     undo::<F>(&draft.forward, forward, reverse, packet).ok_or(lost)?;
     let hash = draft.entry.syn.hash;
-    admit::allocate(packet, hash).go_on()?;
+    admit::allocate(packet, hash, REDISPATCH_CROWDED).go_on()?;
+    let moved = enter::draft::<F>()?.backend != former;
     maps::count(if moved { Counter::Redispatched } else { Counter::RedispatchedPort });
     if by_client {
         return Ok(Verdict::GO_ON);
     }
     Ok(syn::send::<F>(&packet.ctx))
+}
+
+global! {
+    /// Takes the draft to the next backend of its plan, where the one before has no port for it; `false` where there is none.
+    pub fn moves_on() [] -> bool = to_the_next as moves_on_v4, moves_on_v6;
+}
+
+#[inline(always)]
+fn to_the_next<F: Family>(_packet: &Packet<'_, F>) -> bool {
+    let Ok(draft) = enter::draft::<F>() else {
+        return false;
+    };
+    if !next_backend::<F>(draft.service.id, &draft.entry.syn, &mut draft.plan) {
+        return false;
+    }
+    draft.backend = draft.plan.backend;
+    draft.word = StateWord::new(State::SynSent, 0, draft.plan.attempt, draft.service.id);
+    true
 }
 
 /// Takes the old mapping back. Its reverse entry stays, closed and without a twin: the old backend may hold the

@@ -6,7 +6,7 @@
 
 use aya_ebpf::{EbpfContext as _, helpers, programs::XdpContext};
 use lb_common::{
-    abi::Syn,
+    abi::{Syn, syn_marks},
     checksum::{fold, pseudo_header_tail},
     counters::Counter,
     tcp::sequence_length,
@@ -19,7 +19,7 @@ use crate::{
     forward::Packet,
     global::global,
     maps,
-    packet::{self, opaque},
+    packet::{self, Span, opaque},
     reset::SHORTEST_FRAME,
     unfinished::{self, Checksum},
     verdict::{self, Step, Verdict},
@@ -34,24 +34,59 @@ pub fn keep<F: Family>(packet: &Packet<'_, F>, syn: &mut Syn) -> Verdict {
 #[inline(always)]
 fn take_down<F: Family>(packet: &Packet<'_, F>, syn: &mut Syn) -> Step<()> {
     let segment = &packet.segment;
-    F::keep_header(&packet.ctx, syn)?;
-    let at = usize::from(segment.tcp_at);
+    let ip_error = F::keep_header(&packet.ctx, syn)?;
+    let at = packet::known(segment.tcp_at);
+    keep_options(packet, syn).ok_or(Counter::DropInternal)?;
     let tcp = packet::at::<TCP_HEADER>(&packet.ctx, at).ok_or(Counter::DropInternal)?;
     syn.sequence = segment.sequence;
     syn.flags = segment.flags;
     syn.window = tcp.get::<[u8; 2], { tcp_offset::WINDOW }>();
+    let byte = tcp.get::<u8, { tcp_offset::DATA_OFFSET }>();
+    let reserved = byte & 0x0f & !syn_marks::ACCURATE_ECN;
+    let not_kept = u32::from(segment.payload)
+        | u32::from(segment.tcp_at ^ (ETHERNET_HEADER + F::IP_HEADER) as u16)
+        | u32::from(reserved)
+        | u32::from(ip_error)
+        | u32::from(tcp_error(packet, tcp, syn));
+    // All ones where there is none of it: without a branch, of which the verifier would walk both ways.
+    let sound = (u64::from(not_kept).wrapping_sub(1) >> 63) as u8 * syn_marks::SOUND;
+    syn.marks = byte & syn_marks::ACCURATE_ECN | sound;
+    Ok(())
+}
+
+/// Copies the options, and zeros behind them.
+#[inline(always)]
+fn keep_options<F: Family>(packet: &Packet<'_, F>, syn: &mut Syn) -> Option<()> {
+    let segment = &packet.segment;
     syn.options = [0; TCP_OPTIONS];
     let length = usize::from(segment.tcp_length - segment.payload).wrapping_sub(TCP_HEADER);
     syn.options_length = length as u8;
     let Some(length) = options_length(length) else {
-        return Ok(());
+        return Some(());
     };
-    let from = (at + TCP_HEADER) as u32;
+    let from = u32::from(segment.tcp_at) + TCP_HEADER as u32;
     // SAFETY: `length` bytes fit into the options; the helper checks the packet's bounds.
     let copied = unsafe {
         helpers::bpf_xdp_load_bytes(packet.ctx.as_ptr().cast(), from, syn.options.as_mut_ptr().cast(), length)
     };
-    if copied == 0 { Ok(()) } else { Err(Counter::DropInternal.into()) }
+    (copied == 0).then_some(())
+}
+
+/// How far the checksum of a SYN without data is off; one that the sender has left to a device is not.
+#[inline(always)]
+fn tcp_error<F: Family>(packet: &Packet<'_, F>, tcp: Span<TCP_HEADER>, syn: &Syn) -> u16 {
+    let key = &packet.segment.key;
+    let pseudo_header = F::address_sum(&key.source)
+        + F::address_sum(&key.destination)
+        + pseudo_header_tail(PROTOCOL_TCP, packet.segment.tcp_length);
+    let header = header_sum(tcp) + u64::from(tcp.get::<u32, 16>());
+    let error = !fold(pseudo_header + header + options_sum(syn));
+    let unfinished = tcp.get::<u16, { tcp_offset::CHECKSUM }>() ^ fold(pseudo_header);
+    if error != 0 && unfinished == 0 && unfinished::is_expected(&packet.ctx, packet.settings) {
+        0
+    } else {
+        error
+    }
 }
 
 /// The length of options that are there.
@@ -196,17 +231,22 @@ fn write_tcp<F: Family>(
     tcp.set::<[u8; 2], { tcp_offset::DESTINATION }>(ports.1);
     tcp.set::<u32, { tcp_offset::SEQUENCE }>(syn.sequence.to_be());
     tcp.set::<u32, { tcp_offset::ACKNOWLEDGMENT }>(0);
-    tcp.set::<u8, { tcp_offset::DATA_OFFSET }>(words << 4);
+    tcp.set::<u8, { tcp_offset::DATA_OFFSET }>(words << 4 | syn.marks & syn_marks::ACCURATE_ECN);
     tcp.set::<u8, { tcp_offset::FLAGS }>(syn.flags);
     tcp.set::<[u8; 2], { tcp_offset::WINDOW }>(syn.window);
     // Checksum and urgent pointer.
     tcp.set::<u32, { tcp_offset::CHECKSUM }>(0);
-    let header = u64::from(tcp.get::<u32, 0>())
+    tcp.set::<u16, { tcp_offset::CHECKSUM }>(!fold(sum + header_sum(tcp) + options_sum(syn)));
+    Some(())
+}
+
+/// The sum over the header up to the checksum.
+#[inline(always)]
+fn header_sum(tcp: Span<TCP_HEADER>) -> u64 {
+    u64::from(tcp.get::<u32, 0>())
         + u64::from(tcp.get::<u32, 4>())
         + u64::from(tcp.get::<u32, 8>())
-        + u64::from(tcp.get::<u32, 12>());
-    tcp.set::<u16, { tcp_offset::CHECKSUM }>(!fold(sum + header + options_sum(syn)));
-    Some(())
+        + u64::from(tcp.get::<u32, 12>())
 }
 
 /// The sum over the options, which are zero behind their end.

@@ -47,17 +47,20 @@ fn judge<F: Family>(packet: &Packet<'_, F>, tier: Tier, entry: Entry<F::Address>
     if word.state() == State::Dead {
         return Verdict::dropped(Counter::DropBeingCollected);
     }
-    if word.state() == State::Closed && from_client && flags & (SYN | ACK | RST) == SYN {
-        if !pair::delete::<F>(tier, &packet.segment.key, entry, State::Closed) {
+    let backend_state =
+        F::backends().get(u32::from(entry.backend())).map_or(backend_state::NONE, |b| b.state);
+    let has_next_hop = backend_state == backend_state::ACTIVE;
+    let is_gone = !has_next_hop && backend_state != backend_state::UNRESOLVED;
+    // A client to which the connection is over may come again from the same port, and it is over where we have ended it too.
+    let is_over = word.state() == State::Closed || word.has(flow_flags::RESET) || is_gone;
+    if is_over && from_client && flags & (SYN | ACK | RST) == SYN {
+        if !pair::delete::<F>(tier, &packet.segment.key, entry, word.state()) {
             return Verdict::dropped(Counter::DropBeingCollected);
         }
         maps::count(Counter::FlowReopened);
         return Verdict::anew(0);
     }
-    let backend_state =
-        F::backends().get(u32::from(entry.backend())).map_or(backend_state::NONE, |b| b.state);
-    let has_next_hop = backend_state == backend_state::ACTIVE;
-    if !has_next_hop && backend_state != backend_state::UNRESOLVED {
+    if is_gone {
         return cut(packet, tier, entry, Counter::ResetBackendGone);
     }
     if word.has(flow_flags::RESET) {
@@ -102,7 +105,7 @@ fn advance<F: Family>(packet: &Packet<'_, F>, tier: Tier, entry: Entry<F::Addres
         return;
     }
     if flags & RST != 0 && direction == Direction::Reverse && state == State::Established {
-        evidence::reset(entry.backend(), word.service(), packet.now);
+        evidence::reset::<F>(entry, packet.now);
     }
     if state == State::SynReceived
         && direction == Direction::Forward

@@ -62,6 +62,20 @@ pub fn checksum_of<F: Family>(
     }
 }
 
+/// Whether the link by which a packet came is known for unfinished checksums.
+#[inline(always)]
+pub fn is_expected(ctx: &XdpContext, settings: &Settings) -> bool {
+    settings.flags & settings_flags::UNFINISHED_CHECKSUMS != 0 && checksum_flags(ctx) != 0
+}
+
+/// What is known of the checksums of packets by the link that this one came by.
+#[inline(always)]
+fn checksum_flags(ctx: &XdpContext) -> u16 {
+    let interface = ctx.ingress_ifindex() as u32;
+    let flags = maps::link_of_interface(interface).and_then(maps::link).map_or(0, |link| link.flags);
+    flags & (link_flags::CHECKSUM_PARTIAL | link_flags::CHECKSUM_FINISH)
+}
+
 /// What [`checksum`] returns, as a number.
 const COMPLETE: u32 = 0;
 const PARTIAL: u32 = 1;
@@ -81,9 +95,8 @@ extern "C" fn checksum(ctx: *mut xdp_md, tcp_at: u32, tcp_length: u32, pseudo_he
 
 #[inline(always)]
 fn classify(ctx: &XdpContext, tcp_at: u32, tcp_length: u32, pseudo_header: u64) -> Option<Checksum> {
-    let interface = ctx.ingress_ifindex() as u32;
-    let flags = maps::link_of_interface(interface).and_then(maps::link).map_or(0, |link| link.flags);
-    if flags & (link_flags::CHECKSUM_PARTIAL | link_flags::CHECKSUM_FINISH) == 0 {
+    let flags = checksum_flags(ctx);
+    if flags == 0 {
         return Some(Checksum::Complete);
     }
     let tcp = packet::at::<TCP_HEADER>(ctx, tcp_at as usize)?;
@@ -122,8 +135,9 @@ struct Summing {
     begin: u32,
     /// Bytes of the segment.
     length: u32,
-    /// Bytes summed.
-    summed: u32,
+    /// Whether the last byte has been summed. Not how many have: a number would make every round another state, and the
+    /// verifier would walk them all.
+    whole: bool,
     sum: u64,
 }
 
@@ -134,12 +148,12 @@ fn sum_segment(ctx: &XdpContext, tcp_at: u32, length: u32) -> u64 {
         return NO_SUM;
     };
     let scratch = scratch.cast::<u32>();
-    let mut summing = Summing { ctx: ctx.ctx, scratch, begin: tcp_at, length, summed: 0, sum: 0 };
+    let mut summing = Summing { ctx: ctx.ctx, scratch, begin: tcp_at, length, whole: false, sum: 0 };
     // SAFETY: the callback has the type that the helper wants, and the state outlives the call.
     unsafe {
         helpers::bpf_loop((LONGEST / CHUNK) as u32, add_chunk as *mut c_void, (&raw mut summing).cast(), 0)
     };
-    if summing.summed == length { summing.sum } else { NO_SUM }
+    if summing.whole { summing.sum } else { NO_SUM }
 }
 
 /// One round: the next chunk.
@@ -156,8 +170,8 @@ extern "C" fn add_chunk(index: u32, summing: *mut c_void) -> i64 {
         return 1;
     };
     summing.sum += sum;
-    summing.summed = at + take;
-    i64::from(left == take)
+    summing.whole = left == take;
+    i64::from(summing.whole)
 }
 
 /// The sum of up to `CHUNK` bytes, copied to the scratch and padded with zeros.

@@ -42,6 +42,9 @@ impl Verdict {
     /// None yet: the caller goes on. In the end: the packet is sent on, as the draft says.
     pub const GO_ON: Self = Self(GO_ON);
 
+    /// To the host, untouched, like every packet that is none of ours.
+    pub const NOT_OURS: Self = Self::pass(Counter::PassedNotOurs);
+
     /// To the host, untouched.
     #[inline(always)]
     pub const fn pass(reason: Counter) -> Self {

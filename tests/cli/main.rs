@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod capacity;
+mod decap;
 mod detach;
 mod drop_log;
 mod edits;

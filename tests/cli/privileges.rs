@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
 
 use anyhow::Result;
 use lb_tests::{
-    Lab, PATIENCE, Process, Reply, binaries,
+    Decap, Lab, PATIENCE, Process, Reply, binaries,
     requirements::{self, Need},
 };
 use tempfile::TempDir;
@@ -90,6 +90,41 @@ fn the_pinned_state_is_its_owners_alone() -> Result<()> {
         assert!(sentence.contains("run this as root"), "{words:?}: {sentence}");
     }
     setting.agent.start_again()
+}
+
+/// Whether a controller is ready may be asked by everybody; only the pins are root's.
+#[test]
+fn an_ordinary_user_may_check_a_controller_and_attach_nothing() -> Result<()> {
+    if !requirements::met("an_ordinary_user_may_check_a_controller_and_attach_nothing", USERS) {
+        return Ok(());
+    }
+    let lab = Lab::builder().controllers(1).build()?;
+    let decap = Decap::on(&lab, "lb")?;
+    let nobody = Nobody::new()?;
+    let pin_dir = lab.directory().join("bpf/lb").display().to_string();
+    let ask = |words: &[&str]| nobody.xdplb(&lab, &[&["--pin-dir", &pin_dir, "decap"], words].concat());
+    let wanted = ["--interface", "xlb0", "--vip", "192.0.2.10"];
+    let sentence = refusal(&ask(&wanted)?);
+    assert!(sentence.contains("root"), "the next step: {sentence}");
+
+    decap.run(&wanted)?;
+    for words in [&["--status"][..], &["--remove"]] {
+        let sentence = refusal(&ask(words)?);
+        assert!(sentence.ends_with("may not be read: run this as root"), "{words:?}: {sentence}");
+    }
+    let checked = ask(&[&["--check"], &wanted[..]].concat())?;
+    assert_eq!(
+        (checked.status.code(), checked.stderr.as_str()),
+        (Some(1), ""),
+        "it is answered: {checked:?}"
+    );
+    let last = checked.stdout.lines().last().unwrap_or_default();
+    assert!(
+        last.starts_with("note: whether the program is attached"),
+        "what is not known is said: {checked:?}"
+    );
+    decap.run(&["--status"])?;
+    Ok(())
 }
 
 /// Where no bpffs is mounted the agent mounts one; in a mount namespace of its own here, so that this host keeps what

@@ -16,6 +16,11 @@ use crate::program::Ran;
 const OUT_OF_REACH: &[(Counter, &str)] =
     &[(Counter::DropInternal, "a map is missing or refuses an insertion: a defect of ours")];
 
+/// Why a counter was not reached.
+fn why_not(counter: Counter) -> &'static str {
+    OUT_OF_REACH.iter().find(|(other, _)| *other == counter).map_or("by chance", |(_, why)| why)
+}
+
 /// How often each thing was reached.
 #[derive(Clone, Debug, Default)]
 pub struct Coverage {
@@ -39,6 +44,23 @@ impl Coverage {
         for counter in &ran.counted {
             *self.counted.entry(counter.name()).or_default() += 1;
         }
+    }
+
+    /// All of it in a line.
+    pub fn summary(&self) -> String {
+        let missing = counters::ALL.iter().filter(|counter| !self.counted.contains_key(counter.name()));
+        let missing: Vec<String> =
+            missing.map(|counter| format!("{} ({})", counter.name(), why_not(*counter))).collect();
+        format!(
+            "{} packets in {} stories: {} verdicts, {} of {} counters, {} of {EVIDENCE_KINDS} kinds of evidence; not reached: {}",
+            self.frames,
+            self.stories,
+            self.verdicts.len(),
+            self.counted.len(),
+            counters::ALL.len(),
+            self.told.len(),
+            missing.join(", ")
+        )
     }
 
     /// Counters that should have been reached and were not, and those that should not and were.
@@ -65,9 +87,8 @@ impl Display for Coverage {
         }
         writeln!(formatter, "counters:")?;
         for counter in counters::ALL {
-            let why = OUT_OF_REACH.iter().find(|(other, _)| other == counter);
-            let why = why.map_or("not reached", |(_, why)| why);
-            let times = self.counted.get(counter.name()).map_or(format!("- {why}"), u64::to_string);
+            let times = self.counted.get(counter.name());
+            let times = times.map_or_else(|| format!("- {}", why_not(*counter)), u64::to_string);
             writeln!(formatter, "  {:30} {times:>10}", counter.name())?;
         }
         Ok(())

@@ -261,9 +261,9 @@ impl<'a> Duel<'a> {
     }
 
     fn forget(&mut self, ticks: u32) {
-        for (backend, memory) in &mut self.model.memories {
+        for (key, memory) in &mut self.model.memories {
             memory.told = memory.told.map(|told| told.map(|told| told.wrapping_sub(ticks)));
-            self.program.set_memory(*backend, memory);
+            self.program.set_memory(*key, memory);
         }
     }
 

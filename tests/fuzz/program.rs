@@ -8,7 +8,7 @@ use std::{
 use aya::maps::{Array, Map, MapData, MapInfo};
 use lb_common::{
     abi::{
-        self, Address, AddressV4, AddressV6, Choice, Evidence, EvidenceCell, FlowKey, SpreadKey,
+        self, Address, AddressV4, AddressV6, Choice, Evidence, EvidenceCell, EvidenceKey, FlowKey, SpreadKey,
         backend_state, link_flags, policy, settings_flags,
     },
     counters::{COUNTER_CELLS, Counter},
@@ -233,14 +233,18 @@ impl<'a> Program<'a> {
         self.rig.set_collected(u64::from(tick) << 24);
     }
 
-    /// Writes what is remembered of a backend.
-    pub fn set_memory(&mut self, backend: u16, memory: &Memory) {
-        let cell = EvidenceCell {
+    /// Writes what is remembered of a service on a backend.
+    pub fn set_memory(&mut self, (backend, service): (u16, u8), memory: &Memory) {
+        let mut cell = EvidenceCell {
             told: memory.told.map(|told| told.unwrap_or(0)),
             burst_since: memory.burst_since,
-            resets: memory.resets,
+            resets: memory.clients.len() as u32,
+            ..EvidenceCell::EMPTY
         };
-        self.rig.edit_evidence(backend, |place| *place = cell);
+        for (place, client) in cell.reset_clients.iter_mut().zip(&memory.clients) {
+            *place = sum_of_words(*client);
+        }
+        self.rig.edit_evidence(EvidenceKey::new(backend, service), |place| *place = cell);
     }
 
     /// Asks the collector for these keys.
@@ -272,6 +276,13 @@ fn write_service<A: Address>(
         None => services.remove(&at),
     };
     written.expect("a service can be written");
+}
+
+/// The sum of the 32-bit words of an address, as they lie in memory.
+fn sum_of_words(address: IpAddr) -> u32 {
+    let words = crate::model::frame::octets(address);
+    let word = |bytes: &[u8]| u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    words.chunks(4).map(word).fold(0, u32::wrapping_add)
 }
 
 fn of_rig(tier: Tier) -> rig::Tier {

@@ -1,7 +1,7 @@
 //! An entry of the model in the form in which the maps hold it.
 
 use lb_common::{
-    abi::{FlowMeta, StateWord, Syn, flow_flags},
+    abi::{FlowMeta, StateWord, Syn, flow_flags, syn_marks},
     wire::TCP_OPTIONS,
 };
 
@@ -63,6 +63,7 @@ fn syn(entry: &Entry) -> Syn {
         flags: kept.flags,
         options_length: kept.options.len() as u8,
         hop_limit: kept.hops,
-        zero: 0,
+        marks: u8::from(kept.accurate_ecn) * syn_marks::ACCURATE_ECN
+            + u8::from(kept.sound) * syn_marks::SOUND,
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct Connection {
     pub(crate) connect: Duration,
     /// How often its SYN was sent again.
     pub(crate) syns_again: u32,
+    /// The server has said that it answers nothing more on it.
+    pub(crate) last: bool,
 }
 
 /// Waits for a step at most so long.
@@ -90,7 +92,7 @@ impl Connection {
         let syns_again = tcp_info::retransmitted(&stream).map_err(|_| Failure::new("connect", "unknown"))?;
         let name = rustls::pki_types::ServerName::IpAddress(target.ip().into());
         let stream = step("tls", patience, connector.connect(name, stream)).await?;
-        Ok(Self { stream, reader: Reader::new(), connect, syns_again })
+        Ok(Self { stream, reader: Reader::new(), connect, syns_again, last: false })
     }
 
     /// Sends a GET and reads the head of its answer.
@@ -108,6 +110,7 @@ impl Connection {
     /// Asks who answers and reads the answer to its end; gives the server's name.
     pub(crate) async fn whoami(&mut self, last: bool, patience: Duration) -> Result<String, Failure> {
         let head = self.get("/whoami", last, patience).await?;
+        self.last = head.closes();
         step("http", patience, self.skip_body(head.content_length())).await?;
         Ok(server_of(&head))
     }

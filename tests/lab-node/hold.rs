@@ -19,10 +19,14 @@ use tokio_rustls::TlsConnector;
 use crate::{
     client::{Connection, Failure, in_a_word},
     stop::{self, Stop},
-    tls,
+    tls, watch,
 };
 
+/// So long a client rests that could not make a connection anew, as client-go does, before it tries again.
+const REST: Duration = Duration::from_millis(800);
+
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Arguments {
     /// The service.
     #[arg(long)]
@@ -39,6 +43,9 @@ pub(crate) struct Arguments {
     /// A request on each this often; 0 is silence.
     #[arg(long, default_value_t = 200)]
     interval_ms: u64,
+    /// Ask once on each and then only listen, as a watch does: the server tells what is new.
+    #[arg(long, conflicts_with = "at_once")]
+    watch: bool,
     /// Make anew what breaks.
     #[arg(long)]
     reconnect: bool,
@@ -150,13 +157,21 @@ impl Shared {
 
     /// Asks who is at the other end, which counts as opened.
     async fn ask(&self, mut connection: Connection) -> Option<(Connection, String)> {
-        let answer = connection.whoami(false, self.patience).await;
-        let backend = answer.map_err(|failure| self.fails(failure)).ok()?;
+        let backend = self.begin(&mut connection).await.map_err(|failure| self.fails(failure)).ok()?;
         let mut report = self.report();
         report.opened += 1;
         report.requests += 1;
         *report.backends.entry(backend.clone()).or_default() += 1;
         Some((connection, backend))
+    }
+
+    /// The first request on a connection: who answers.
+    async fn begin(&self, connection: &mut Connection) -> Result<String, Failure> {
+        if self.arguments.watch {
+            watch::begin(connection, self.patience).await
+        } else {
+            connection.whoami(false, self.patience).await
+        }
     }
 
     async fn ask_and_hold(self: &Arc<Self>, connection: Connection, held: &mut JoinSet<()>) {
@@ -170,10 +185,11 @@ impl Shared {
     async fn hold(self: Arc<Self>, mut connection: Connection, mut backend: String) {
         while let Some(why) = self.until_broken(&mut connection, &backend).await {
             let after_ms = self.begun.elapsed().as_millis() as u64;
-            let broken = Broken { backend: backend.clone(), why: why.into(), after_ms };
+            let broken =
+                Broken { backend: backend.clone(), why: why.into(), after_ms, at_us: moment::now_us() };
             tell("broken", &broken);
             self.report().broken.push(broken);
-            if !self.arguments.reconnect || *self.stop.borrow() {
+            if !self.arguments.reconnect {
                 return;
             }
             let Some((anew, to)) = self.open_again().await else { return };
@@ -187,6 +203,9 @@ impl Shared {
 
     /// How the connection broke; `None` when it answered to the end.
     async fn until_broken(&self, connection: &mut Connection, backend: &str) -> Option<&'static str> {
+        if self.arguments.watch {
+            return watch::follow(connection, backend, self.patience, &self.stop).await;
+        }
         loop {
             let mut last = false;
             tokio::select! {
@@ -201,16 +220,36 @@ impl Shared {
             if last {
                 return None;
             }
+            if connection.last {
+                return Some("ended");
+            }
         }
     }
 
-    /// Another connection in place of one that broke.
+    /// Another connection in place of one that broke, tried until the end is asked for; each try that fails is counted.
     async fn open_again(&self) -> Option<(Connection, String)> {
-        let opened = Connection::open(&self.connector, self.arguments.target, None, self.patience).await;
-        let mut connection = opened.map_err(|failure| self.fails(failure)).ok()?;
-        let answer = connection.whoami(false, self.patience).await;
-        let backend = answer.map_err(|failure| self.fails(failure)).ok()?;
-        Some((connection, backend))
+        while !*self.stop.borrow() {
+            let begun_us = moment::now_us();
+            match self.try_again().await {
+                Ok(anew) => return Some(anew),
+                Err(failure) => {
+                    self.fails(failure);
+                    self.report().tries_failed_us.push(begun_us);
+                }
+            }
+            tokio::select! {
+                () = sleep(REST) => {}
+                () = stop::asked(self.stop.clone()) => {}
+            }
+        }
+        None
+    }
+
+    async fn try_again(&self) -> Result<(Connection, String), Failure> {
+        let mut connection =
+            Connection::open(&self.connector, self.arguments.target, None, self.patience).await?;
+        let backend = self.begin(&mut connection).await?;
+        Ok((connection, backend))
     }
 
     /// Silence until the next request is due, or for ever; something else is how it broke.

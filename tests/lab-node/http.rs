@@ -77,6 +77,22 @@ impl Reader {
         let count = usize::try_from(most).unwrap_or(usize::MAX).min(self.buffer.len());
         Ok(self.buffer.drain(..count).collect())
     }
+
+    /// The next line, without its end; `None` when the peer closed in order.
+    pub(crate) async fn line(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<String>> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                return Ok(Some(String::from_utf8_lossy(&line[..end]).into_owned()));
+            }
+            if self.buffer.len() > MAX_HEAD {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the line is too long"));
+            }
+            if stream.read_buf(&mut self.buffer).await? == 0 {
+                return Ok(None);
+            }
+        }
+    }
 }
 
 fn parse(text: &str) -> Head {
@@ -115,5 +131,14 @@ mod tests {
         let head = reader.head(&mut stream).await.expect("the head is whole").expect("there is one");
         assert_eq!((head.status(), head.content_length()), (200, 5));
         assert_eq!(reader.body(&mut stream, 5).await.expect("the body is there"), b"hello");
+    }
+
+    #[tokio::test]
+    async fn lines_are_read_to_the_end() {
+        let (mut reader, mut stream) = (Reader::new(), b"c1 0\nc1 1\n" as &[u8]);
+        for wanted in [Some("c1 0"), Some("c1 1"), None] {
+            let line = reader.line(&mut stream).await.expect("nothing fails");
+            assert_eq!(line.as_deref(), wanted);
+        }
     }
 }

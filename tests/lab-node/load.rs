@@ -3,7 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -12,7 +12,7 @@ use std::{
 use anyhow::Result;
 use lb_tests::{
     moment,
-    report::{Failed, Latency, LoadReport},
+    report::{Connect, Failed, Latency, LoadReport},
 };
 use tokio::{
     task::JoinSet,
@@ -71,11 +71,11 @@ struct Load {
     tally: Mutex<Tally>,
 }
 
-/// What was seen so far, and how long the connects took: all, and those whose SYN was sent again.
+/// What was seen so far, when the connects began and how long they took: all, and how long those whose SYN was sent again.
 #[derive(Default)]
 struct Tally {
     report: LoadReport,
-    connects: Vec<u64>,
+    connects: Vec<Connect>,
     connects_again: Vec<u64>,
 }
 
@@ -107,6 +107,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     // No new ones; those under way have their time-outs, and count.
     load.begun.store(u64::MAX / 2, Ordering::Relaxed);
     while connections.join_next().await.is_some() {}
+    println!("connects {}", serde_json::to_string(&load.tally().connects)?);
     println!("report {}", serde_json::to_string(&load.report(start, true))?);
     Ok(())
 }
@@ -178,7 +179,7 @@ impl Load {
     }
 
     fn count(&self, number: u64, begun_us: u64, outcome: Result<Answered, Failure>) {
-        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tally = self.tally();
         let Tally { report, connects, connects_again } = &mut *tally;
         report.attempts += 1;
         match outcome {
@@ -186,7 +187,7 @@ impl Load {
                 report.ok += 1;
                 *report.backends.entry(backend).or_default() += 1;
                 report.connects_over_1s += u64::from(connect > SLOW_CONNECT);
-                connects.push(connect.as_micros() as u64);
+                connects.push(Connect { begun_us, took_us: connect.as_micros() as u64 });
                 if syns_again > 0 {
                     *report.syns_again.entry(syns_again.into()).or_default() += 1;
                     connects_again.push(connect.as_micros() as u64);
@@ -195,20 +196,24 @@ impl Load {
             Err(failure) => {
                 let why = failure.to_string();
                 *report.failures.entry(why.clone()).or_default() += 1;
-                report.failed_each.push(Failed { number, begun_us, why });
+                report.failed_each.push(Failed { number, begun_us, ended_us: moment::now_us(), why });
             }
         }
     }
 
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What was seen; sorting the latencies only at the end.
     fn report(&self, start: Instant, last: bool) -> LoadReport {
-        let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = self.tally();
         let mut report = tally.report.clone();
         // At the end the counter has been pushed out of reach.
         report.begun = if last { report.attempts } else { self.begun.load(Ordering::Relaxed) };
         report.elapsed_ms = start.elapsed().as_millis() as u64;
         if last {
-            report.connect = Latency::of(tally.connects.clone());
+            report.connect = Latency::of(tally.connects.iter().map(|connect| connect.took_us).collect());
             report.connect_again = Latency::of(tally.connects_again.clone());
         }
         report

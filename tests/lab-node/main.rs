@@ -1,5 +1,6 @@
 //! The servers and clients that run inside the laboratory's namespaces.
 
+mod answers;
 mod client;
 mod fetch;
 mod hold;
@@ -9,6 +10,8 @@ mod server;
 mod stop;
 mod tcp_info;
 mod tls;
+mod tunnel;
+mod watch;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -30,6 +33,8 @@ enum Command {
     Hold(hold::Arguments),
     /// Make one request and check the answer to its last byte.
     Fetch(fetch::Arguments),
+    /// Put what comes for an address into a tunnel.
+    Tunnel(tunnel::Arguments),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -39,5 +44,6 @@ async fn main() -> Result<()> {
         Command::Load(arguments) => load::run(arguments).await,
         Command::Hold(arguments) => hold::run(arguments).await,
         Command::Fetch(arguments) => fetch::run(arguments).await,
+        Command::Tunnel(arguments) => tunnel::run(&arguments),
     }
 }

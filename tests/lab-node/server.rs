@@ -4,13 +4,18 @@
 //! | --- | --- |
 //! | `/whoami` | its name and the peer's address as it sees it |
 //! | `/stream?seconds=N` | a slow download whose every byte can be checked |
+//! | `/watch` | a line twice a second for as long as the connection stands |
 //! | `/readyz` | `ok`, or the status that `/set-readyz?status=N` set |
 //!
-//! With `--drain-ms` it goes as a controller does: on SIGTERM `/readyz` turns to 500, and it serves on for so long.
+//! With `--drain-ms` it goes as a controller does: on SIGTERM `/readyz` turns to 500, and it serves on for so long. In the
+//! last two seconds of that each answer is the last on its connection, and watches end.
+//!
+//! It prints a line for each connection of a client that ended by a RST: `reset <peer>`.
 //!
 //! Plain TCP besides: echo ports give back what they get, push ports talk while the client is silent.
 
 use std::{
+    io::{self, Write},
     net::SocketAddr,
     sync::{
         Arc,
@@ -21,18 +26,20 @@ use std::{
 
 use anyhow::{Context, Result};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
+    sync::watch,
+    time::sleep,
 };
 
-use crate::{http, stop, tls};
+use crate::{
+    client::in_a_word,
+    stop::{self, Stop},
+    tls,
+};
 
-/// A download sends a block this often.
-const BLOCK_INTERVAL: Duration = Duration::from_millis(20);
-/// Blocks a second of a download.
-const BLOCKS_A_SECOND: u64 = 50;
-/// The bytes of a block: about a frame.
-const BLOCK: u64 = 1400;
+/// So long before its end a server that is drained asks its clients to go.
+const GOODBYE: Duration = Duration::from_secs(2);
 /// A push port sends a line this often.
 const PUSH_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -58,9 +65,11 @@ pub(crate) struct Arguments {
     drain_ms: u64,
 }
 
-struct Server {
-    name: String,
-    readyz: AtomicU16,
+pub(crate) struct Server {
+    pub(crate) name: String,
+    pub(crate) readyz: AtomicU16,
+    /// Becomes true when it is about to go.
+    pub(crate) goodbye: Stop,
     acceptor: tokio_rustls::TlsAcceptor,
 }
 
@@ -73,7 +82,9 @@ enum Kind {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let drain = Duration::from_millis(arguments.drain_ms);
+    let (goodbye, server_goes) = watch::channel(false);
     let server = Arc::new(Server {
+        goodbye: server_goes,
         acceptor: tls::acceptor(&arguments.name)?,
         name: arguments.name,
         readyz: AtomicU16::new(arguments.readyz),
@@ -95,7 +106,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     println!("ready");
     stop::asked(stop::listen(false)?).await;
     server.readyz.store(500, Ordering::Relaxed);
-    tokio::time::sleep(drain).await;
+    sleep(drain.saturating_sub(GOODBYE)).await;
+    goodbye.send_replace(true);
+    sleep(drain.min(GOODBYE)).await;
     Ok(())
 }
 
@@ -107,87 +120,32 @@ async fn accept(server: Arc<Server>, listener: TcpListener, kind: Kind) {
             }
             Err(error) => {
                 eprintln!("cannot accept: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
 impl Server {
-    /// One connection to its end. That a client goes is no news.
+    /// One connection to its end. That a client goes is no news, but for the way in which it is made to.
     async fn serve(self: Arc<Self>, mut stream: TcpStream, peer: SocketAddr, kind: Kind) {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let _ = stream.set_nodelay(true);
-        let _ = match kind {
+        let end = match kind {
             Kind::Tls => match self.acceptor.accept(stream).await {
                 Ok(stream) => self.speak_http(stream, peer).await,
-                Err(error) => Err(error.into()),
+                Err(error) => Err(error),
             },
             Kind::Echo => echo(&mut stream).await,
             Kind::Push => self.push(&mut stream).await,
         };
-    }
-
-    async fn speak_http(
-        &self,
-        mut stream: impl AsyncRead + AsyncWrite + Unpin,
-        peer: SocketAddr,
-    ) -> Result<()> {
-        let mut reader = http::Reader::new();
-        while let Some(request) = reader.head(&mut stream).await? {
-            let target = request.target();
-            match target.split('?').next().unwrap_or_default() {
-                "/whoami" => {
-                    let body = serde_json::json!({"name": self.name, "peer": peer.to_string()});
-                    self.answer(&mut stream, 200, &body.to_string()).await?;
-                }
-                "/readyz" => {
-                    let status = self.readyz.load(Ordering::Relaxed);
-                    self.answer(&mut stream, status, if status == 200 { "ok" } else { "not ok" }).await?;
-                }
-                "/set-readyz" => {
-                    let status = http::query(target, "status").and_then(|status| status.parse().ok());
-                    self.readyz.store(status.unwrap_or(200), Ordering::Relaxed);
-                    self.answer(&mut stream, 200, "set").await?;
-                }
-                "/stream" => {
-                    let seconds = http::query(target, "seconds").and_then(|seconds| seconds.parse().ok());
-                    self.stream(&mut stream, seconds.unwrap_or(1)).await?;
-                }
-                _ => self.answer(&mut stream, 404, "try /whoami").await?,
-            }
-            if request.closes() {
-                break;
-            }
+        if end.is_err_and(|error| in_a_word(&error) == "reset") {
+            // A demo that was left running has nobody who reads.
+            let _ = writeln!(io::stdout(), "reset {peer}");
         }
-        stream.shutdown().await?;
-        Ok(())
     }
 
-    fn head(&self, status: u16, length: u64) -> String {
-        format!("HTTP/1.1 {status} -\r\nx-server: {}\r\ncontent-length: {length}\r\n\r\n", self.name)
-    }
-
-    async fn answer(&self, stream: &mut (impl AsyncWrite + Unpin), status: u16, body: &str) -> Result<()> {
-        let message = self.head(status, body.len() as u64) + body;
-        stream.write_all(message.as_bytes()).await?;
-        Ok(stream.flush().await?)
-    }
-
-    async fn stream(&self, stream: &mut (impl AsyncWrite + Unpin), seconds: u64) -> Result<()> {
-        let blocks = seconds * BLOCKS_A_SECOND;
-        stream.write_all(self.head(200, blocks * BLOCK).as_bytes()).await?;
-        let mut clock = tokio::time::interval(BLOCK_INTERVAL);
-        for block in 0..blocks {
-            clock.tick().await;
-            let bytes: Vec<u8> = (block * BLOCK..(block + 1) * BLOCK).map(crate::fetch::byte_at).collect();
-            stream.write_all(&bytes).await?;
-            stream.flush().await?;
-        }
-        Ok(())
-    }
-
-    async fn push(&self, stream: &mut TcpStream) -> Result<()> {
+    async fn push(&self, stream: &mut TcpStream) -> io::Result<()> {
         let mut clock = tokio::time::interval(PUSH_INTERVAL);
         for line in 0_u64.. {
             clock.tick().await;
@@ -197,7 +155,7 @@ impl Server {
     }
 }
 
-async fn echo(stream: &mut TcpStream) -> Result<()> {
+async fn echo(stream: &mut TcpStream) -> io::Result<()> {
     let (mut from, mut to) = stream.split();
     tokio::io::copy(&mut from, &mut to).await?;
     Ok(())

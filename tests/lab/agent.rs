@@ -49,6 +49,8 @@ pub struct AgentOptions {
     pub tables: String,
     /// Further arguments of `xdplb run`.
     pub arguments: Vec<String>,
+    /// A capability that it lacks, as `setpriv` calls it: `net_raw`.
+    pub without: Option<&'static str>,
 }
 
 /// What a client command answered.
@@ -79,6 +81,7 @@ pub struct Agent {
     namespace: Namespace,
     directory: PathBuf,
     arguments: Vec<String>,
+    without: Option<&'static str>,
     process: Option<Process>,
 }
 
@@ -95,7 +98,8 @@ impl Agent {
         }
         arguments.extend(options.arguments);
         let namespace = lab.namespace("lb")?.clone();
-        let mut agent = Self { program: binaries::xdplb()?, namespace, directory, arguments, process: None };
+        let (program, without) = (binaries::xdplb()?, options.without);
+        let mut agent = Self { program, namespace, directory, arguments, without, process: None };
         agent.start_again()?;
         Ok(agent)
     }
@@ -103,12 +107,29 @@ impl Agent {
     /// Starts it once more after it was killed or stopped, and waits for its `ready`.
     pub fn start_again(&mut self) -> Result<()> {
         ensure!(self.process.is_none(), "the agent still runs; kill or stop it first");
-        let mut command = self.command()?;
-        command.args(&self.arguments);
+        let command = self.own_command()?;
         let process = Process::spawn("agent", command, &self.directory)?;
         process.wait_for_line("ready", PATIENCE, |line| line == "ready")?;
         self.process = Some(process);
         Ok(())
+    }
+
+    /// What starts it: with all rights of the tests' but one, where it is to lack one.
+    fn own_command(&self) -> Result<Command> {
+        let plain = self.with_socket_and_pins(self.namespace.command(&self.program)?);
+        let mut command = match self.without {
+            None => plain,
+            Some(capability) => {
+                let mut bounded = self.namespace.command("setpriv")?;
+                for set in ["--bounding-set", "--inh-caps"] {
+                    bounded.args([set, &format!("-{capability}")]);
+                }
+                bounded.arg("--").arg(&self.program).args(plain.get_args());
+                bounded
+            }
+        };
+        command.args(&self.arguments);
+        Ok(command)
     }
 
     /// Ends it with SIGKILL.
@@ -141,10 +162,13 @@ impl Agent {
 
     /// `xdplb` with this agent's socket and pins, in its namespace; the command's own words come after.
     pub fn command(&self) -> Result<Command> {
-        let mut command = self.namespace.command(&self.program)?;
+        Ok(self.with_socket_and_pins(self.namespace.command(&self.program)?))
+    }
+
+    fn with_socket_and_pins(&self, mut command: Command) -> Command {
         command.arg("--socket").arg(self.directory.join("xdplb.sock"));
         command.arg("--pin-dir").arg(self.directory.join("bpf/xdplb"));
-        Ok(command)
+        command
     }
 
     /// Runs a client command, whatever its exit status.
@@ -233,7 +257,7 @@ fn controller_addresses(plan: &Plan, name: &str, families: &[Family]) -> Result<
 }
 
 /// Mounts a bpffs of the lab's own, so that its pins go with it.
-fn mount_bpffs(directory: &Path) -> Result<()> {
+pub(crate) fn mount_bpffs(directory: &Path) -> Result<()> {
     // From linux/magic.h; the mount is there already when a second agent starts in the same lab.
     let bpffs = crate::namespace::run("stat", &["-f", "-c", "%t", &directory.display().to_string()])?;
     if String::from_utf8_lossy(&bpffs.stdout).trim() != "cafe4a11" {

@@ -1,4 +1,4 @@
-//! The clients: many short connections, a few long ones, one download.
+//! The clients: many short connections, one download; for long ones see `hold`.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -9,26 +9,26 @@ use crate::{
     PATIENCE, binaries,
     lab::Lab,
     process::Process,
-    report::{Broken, Counts, FetchReport, HoldReport, LoadReport, Reconnected},
+    report::{Connect, FetchReport, LoadReport},
 };
 
 /// How long a client may take for its last report once it was asked.
-const REPORT_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const REPORT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Starts `lab-node <arguments>` on a node; it ends when its handle goes.
-fn start(lab: &Lab, node: &str, arguments: &[String]) -> Result<Process> {
+pub(crate) fn start(lab: &Lab, node: &str, arguments: &[String]) -> Result<Process> {
     let mut command = lab.namespace(node)?.command(binaries::lab_node()?)?;
     command.args(arguments).arg("--until-stdin-closes");
     let kind = arguments.first().map_or("client", String::as_str);
     Process::spawn(&format!("{kind}-{node}"), command, lab.directory())
 }
 
-fn report<T: DeserializeOwned>(process: &Process, timeout: Duration) -> Result<T> {
+pub(crate) fn report<T: DeserializeOwned>(process: &Process, timeout: Duration) -> Result<T> {
     let line = process.wait_for_line("its report", timeout, |line| line.starts_with("report "))?;
     parse(&line, "report ")
 }
 
-fn parse<T: DeserializeOwned>(line: &str, prefix: &str) -> Result<T> {
+pub(crate) fn parse<T: DeserializeOwned>(line: &str, prefix: &str) -> Result<T> {
     let json = line.strip_prefix(prefix).unwrap_or(line);
     serde_json::from_str(json).with_context(|| format!("this is no report: {line}"))
 }
@@ -141,114 +141,17 @@ impl Load {
         report(&self.0, REPORT_TIMEOUT)
     }
 
+    /// As [`Self::stop`]; also gives every connect.
+    pub fn stop_with_connects(mut self) -> Result<(LoadReport, Vec<Connect>)> {
+        self.0.stop(REPORT_TIMEOUT)?;
+        let is_it = |line: &str| line.starts_with("connects ");
+        let line = self.0.wait_for_line("its connects", REPORT_TIMEOUT, is_it)?;
+        Ok((report(&self.0, REPORT_TIMEOUT)?, parse(&line, "connects ")?))
+    }
+
     /// Waits for its own end (it has a count or a duration) and gives its report.
     pub fn finish(self) -> Result<LoadReport> {
         report(&self.0, PATIENCE * 3)
-    }
-}
-
-/// What long-lived connections to hold.
-#[derive(Clone, Debug)]
-pub struct HoldOptions {
-    /// From which node.
-    pub node: String,
-    /// To which service.
-    pub target: SocketAddr,
-    /// How many.
-    pub connections: u64,
-    /// A request on each this often; zero is silence.
-    pub interval: Duration,
-    /// How long an answer may take; ten seconds when `None`.
-    pub patience: Option<Duration>,
-    /// Make anew what breaks.
-    pub reconnect: bool,
-    /// All of them at once, from source ports that follow each other from this one on; one after another, from
-    /// ports of the kernel's choice, when `None`.
-    pub at_once_from: Option<u16>,
-}
-
-impl HoldOptions {
-    /// So many connections from the client's node, with five requests a second on each.
-    pub fn to(target: SocketAddr, connections: u64) -> Self {
-        let interval = Duration::from_millis(200);
-        let node = "client".into();
-        Self { node, target, connections, interval, patience: None, reconnect: false, at_once_from: None }
-    }
-
-    /// So many connections on which nobody speaks until the end.
-    pub fn silent(target: SocketAddr, connections: u64) -> Self {
-        Self { interval: Duration::ZERO, ..Self::to(target, connections) }
-    }
-
-    /// So many silent connections, all opened at once, from source ports that follow each other.
-    pub fn at_once(target: SocketAddr, connections: u64, first_port: u16) -> Self {
-        let (patience, at_once_from) = (Some(PATIENCE * 3), Some(first_port));
-        Self { patience, at_once_from, ..Self::silent(target, connections) }
-    }
-}
-
-/// A few long-lived connections.
-#[derive(Debug)]
-pub struct Hold(Process);
-
-impl Hold {
-    /// Opens them and waits until all stand.
-    pub fn start(lab: &Lab, options: &HoldOptions) -> Result<Self> {
-        let mut arguments = vec![
-            "hold".into(),
-            format!("--target={}", options.target),
-            format!("--connections={}", options.connections),
-            format!("--interval-ms={}", options.interval.as_millis()),
-        ];
-        if let Some(port) = options.at_once_from {
-            arguments.extend(["--at-once".into(), format!("--first-port={port}")]);
-        }
-        if let Some(patience) = options.patience {
-            arguments.push(format!("--timeout-ms={}", patience.as_millis()));
-        }
-        if options.reconnect {
-            arguments.push("--reconnect".into());
-        }
-        let hold = Self(start(lab, &options.node, &arguments)?);
-        hold.0.wait_for_line("all connections", PATIENCE * 3, |line| line.starts_with("ready "))?;
-        Ok(hold)
-    }
-
-    /// Who answered on how many of them.
-    pub fn backends(&self) -> Result<Counts> {
-        let line = self.0.wait_for_line("all connections", PATIENCE, |line| line.starts_with("ready "))?;
-        parse(&line, "ready ")
-    }
-
-    /// Waits until so many have broken.
-    pub fn wait_broken(&self, count: usize, timeout: Duration) -> Result<Vec<Broken>> {
-        self.gather("broken", count, timeout)
-    }
-
-    /// Waits until so many that broke have been made anew.
-    pub fn wait_reconnected(&self, count: usize) -> Result<Vec<Reconnected>> {
-        self.gather("reconnected", count, PATIENCE * 3)
-    }
-
-    /// Waits for so many lines of a kind.
-    fn gather<T: DeserializeOwned>(&self, kind: &str, count: usize, timeout: Duration) -> Result<Vec<T>> {
-        let prefix = format!("{kind} ");
-        let (mut skip, mut all) = (0, Vec::new());
-        while all.len() < count {
-            let what = format!("a connection that is {kind}");
-            let is_one = |line: &str| line.starts_with(&prefix);
-            let (line, seen) = self.0.wait_for_line_after(skip, &what, timeout, is_one)?;
-            skip = seen;
-            all.push(parse(&line, &prefix)?);
-        }
-        Ok(all)
-    }
-
-    /// Asks each once more, ends it and gives its report.
-    pub fn stop(mut self) -> Result<HoldReport> {
-        // What waits for a segment that TCP sends again waits for long.
-        self.0.stop(PATIENCE * 3)?;
-        report(&self.0, REPORT_TIMEOUT)
     }
 }
 

@@ -22,7 +22,9 @@ pub mod binaries;
 mod builder;
 pub mod cleanup;
 mod clients;
+mod decap;
 pub mod guest;
+mod hold;
 mod lab;
 pub mod moment;
 pub mod names;
@@ -36,16 +38,20 @@ pub mod requirements;
 mod servers;
 pub mod setting;
 pub mod status;
+mod under_load;
 
 pub use agent::{Agent, AgentOptions, Families, Reply};
 pub use builder::LabBuilder;
-pub use clients::{Fetch, Hold, HoldOptions, Load, LoadOptions};
+pub use clients::{Fetch, Load, LoadOptions};
+pub use decap::{Decap, Tunnel};
+pub use hold::{Hold, HoldOptions};
 pub use lab::Lab;
 pub use namespace::Namespace;
 pub use plan::{Family, MOST_CLIENT_ADDRESSES, MOST_CONTROLLERS, Plan, Segment, Topology, VipPlacement};
 pub use process::Process;
 pub use programs::{Program, certificate};
 pub use servers::{Server, ServerOptions};
+pub use under_load::{ASKING, Flows, RATE, Seen, UnderLoad, WATCHING};
 
 /// How long an event may take that should come at once: generous, as two cores may be shared by many.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);

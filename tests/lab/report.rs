@@ -68,8 +68,19 @@ pub struct Failed {
     pub number: u64,
     /// When it began, by the wall clock.
     pub begun_us: u64,
+    /// When it failed, by the wall clock.
+    pub ended_us: u64,
     /// How.
     pub why: String,
+}
+
+/// How long a TCP connect took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connect {
+    /// When it began, by the wall clock.
+    pub begun_us: u64,
+    /// How long it took.
+    pub took_us: u64,
 }
 
 /// Percentiles in microseconds.
@@ -102,8 +113,10 @@ impl Latency {
 pub struct HoldReport {
     /// Connections that stood.
     pub opened: u64,
-    /// Those that never stood, by kind.
+    /// Those that never stood, and tries to make one anew that failed, by kind.
     pub failures: Counts,
+    /// When each of those tries was begun, by the wall clock.
+    pub tries_failed_us: Vec<u64>,
     /// Who answered on how many.
     pub backends: Counts,
     /// Requests answered on all of them.
@@ -125,6 +138,8 @@ pub struct Broken {
     pub why: String,
     /// Since the start of the client.
     pub after_ms: u64,
+    /// When, by the wall clock.
+    pub at_us: u64,
 }
 
 /// A long-lived connection that broke and was made anew.

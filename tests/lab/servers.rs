@@ -50,6 +50,22 @@ impl Server {
         &self.node
     }
 
+    /// The connections of clients that ended by a RST, so far.
+    pub fn resets(&self) -> usize {
+        self.process.lines().iter().filter(|line| line.starts_with("reset ")).count()
+    }
+
+    /// Waits until so many connections of clients have ended by a RST.
+    pub fn wait_resets(&self, count: usize) -> Result<()> {
+        let mut skip = 0;
+        for number in 1..=count {
+            let what = format!("reset {number} of {count}");
+            let is_one = |line: &str| line.starts_with("reset ");
+            skip = self.process.wait_for_line_after(skip, &what, PATIENCE, is_one)?.1;
+        }
+        Ok(())
+    }
+
     /// Ends it as a crash would: its host answers RST from then on.
     pub fn kill(mut self) -> Result<()> {
         self.process.kill()

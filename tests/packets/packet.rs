@@ -68,6 +68,8 @@ pub struct Packet {
     pub sequence: u32,
     /// Acknowledgment number.
     pub acknowledgment: u32,
+    /// The four bits before the TCP flags: three reserved ones, and AE (RFC 9768).
+    pub reserved: u8,
     /// TCP flags.
     pub flags: u8,
     /// Window.
@@ -99,6 +101,7 @@ impl Packet {
             extensions: Vec::new(),
             sequence: 0,
             acknowledgment: 0,
+            reserved: 0,
             flags,
             window: 0,
             tcp_options: Vec::new(),
@@ -191,7 +194,7 @@ impl Packet {
         segment.extend(self.destination.port().to_be_bytes());
         segment.extend(self.sequence.to_be_bytes());
         segment.extend(self.acknowledgment.to_be_bytes());
-        segment.push(length_byte((20 + self.tcp_options.len()) / 4) << 4);
+        segment.push(length_byte((20 + self.tcp_options.len()) / 4) << 4 | self.reserved);
         segment.push(self.flags);
         segment.extend(self.window.to_be_bytes());
         segment.extend([0; 4]);

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use lb_tests::{
-    AgentOptions, Families, Lab, Load, LoadOptions, Server, moment,
+    ASKING, AgentOptions, Families, Lab, Load, LoadOptions, Server, UnderLoad, WATCHING, moment,
+    report::LoadReport,
     requirements::{self, LAB},
     status,
 };
@@ -46,11 +47,15 @@ fn when_all_are_dead_the_status_says_so_and_the_first_to_return_serves() -> Resu
     if !requirements::met("when_all_are_dead_the_status_says_so_and_the_first_to_return_serves", LAB) {
         return Ok(());
     }
-    // When every process dies, the last good ones keep the traffic,
+    // Given hundreds of connections, and hundreds more each second,
     let mut setting = Setting::usual()?;
+    let clients = UnderLoad::start(&setting)?;
+
+    // when every process dies, the last good ones keep the traffic,
     for controller in setting.lab.controllers() {
         setting.kill_server(&controller)?;
     }
+    let dead = moment::now_us();
     let status = setting.agent.wait_until_all("down")?;
     let open: Vec<&str> =
         status["fail_open"].as_array().into_iter().flatten().filter_map(|s| s.as_str()).collect();
@@ -58,8 +63,7 @@ fn when_all_are_dead_the_status_says_so_and_the_first_to_return_serves() -> Resu
 
     // and when the first is back, nobody is refused any more: who is offered to a dead one is sent on.
     setting.servers.push(Server::start(&setting.lab, "c1")?);
-    let load = Load::start(&setting.lab, &LoadOptions::to(setting.lab.service(API)).rate(30))?;
-    load.wait_until("connections to c1", |report| report.by("c1") > 5)?;
+    let first = moment::now_us();
     setting.agent.wait_health("c1", "up")?;
 
     // When the others are back too, all is as before, by itself.
@@ -68,9 +72,26 @@ fn when_all_are_dead_the_status_says_so_and_the_first_to_return_serves() -> Resu
     }
     let status = setting.agent.wait_until_all("up")?;
     assert_eq!(status["fail_open"].as_array().map(Vec::len), Some(0), "nothing fails open: {status:#}");
-    load.wait_until("every controller", |report| ["c2", "c3"].iter().all(|name| report.by(name) > 5))?;
-    let report = load.stop()?;
-    println!("all dead, then one after another back: {} of {} failed", report.failed(), report.attempts);
-    assert_eq!(report.failed(), 0, "no connection fails while one lives: {report:?}");
+    let up = clients.load.by_now()?;
+    let each = |report: &LoadReport| ["c1", "c2", "c3"].iter().all(|name| report.by(name) > up.by(name) + 5);
+    clients.load.wait_until("every controller", each)?;
+    let seen = clients.stop()?;
+    let refused = seen.load.failed_since(dead) - seen.load.failed_since(first);
+    println!(
+        "all dead, then one after another back: {}; {refused} while none lived, for {} ms; {} of {} long-lived connections \
+         stand again",
+        seen.of_new_ones(first),
+        (first - dead) / 1000,
+        seen.alive(),
+        ASKING + WATCHING
+    );
+    assert_eq!(seen.load.failed_since(first), 0, "no connection fails while one lives: {:?}", seen.load);
+    assert_eq!(
+        seen.alive(),
+        ASKING + WATCHING,
+        "all stand again: {:?} {:?}",
+        seen.asking.failures,
+        seen.watching.failures
+    );
     Ok(())
 }

@@ -1,14 +1,17 @@
 //! A controller's host dies and is silent: who connects after that sends one SYN again, and is answered by another.
 
+use std::{cell::RefCell, collections::BTreeSet};
+
 use anyhow::{Context, Result};
 use lb_tests::{
-    AgentOptions, Families, Family, Hold, HoldOptions, Lab, LabBuilder, Load, LoadOptions, PATIENCE,
-    Topology, moment,
+    ASKING, AgentOptions, Families, Family, Hold, HoldOptions, Lab, LabBuilder, Load, LoadOptions, PATIENCE,
+    RATE, Topology, UnderLoad, WATCHING, moment,
     report::LoadReport,
     requirements::{self, LAB, Need},
+    status,
 };
 
-use crate::setting::{API, MANY, Setting};
+use crate::setting::{API, MANY, Setting, since_us};
 
 const NEEDS: &[Need] = &[Need::Root, Need::Bpf, Need::Program("ip"), Need::Program("ethtool")];
 
@@ -55,9 +58,50 @@ fn story(name: &str, lab: LabBuilder, options: AgentOptions) -> Result<()> {
     Ok(())
 }
 
+/// Waits until a backend is down; tells since when, and how many failed probes the status has shown until then.
+fn probes_until_down(setting: &Setting, backend: &str) -> Result<(u64, usize)> {
+    let failed = RefCell::new(BTreeSet::new());
+    let status = setting.agent.wait_status("a verdict", |status| {
+        let probe = status::on_service(status, backend, API).map(|entry| &entry["last_probe"]);
+        let probe =
+            probe.filter(|probe| !probe["outcome"].as_str().is_some_and(|word| word.starts_with("200")));
+        failed.borrow_mut().extend(probe.map(|probe| probe["at"].to_string()));
+        status::health(status, backend, API) == Some("down")
+    })?;
+    Ok((since_us(&status, backend)?, failed.into_inner().len()))
+}
+
 #[test]
 fn a_silent_host_costs_one_syn_more() -> Result<()> {
-    story("a_silent_host_costs_one_syn_more", Lab::builder(), AgentOptions::default())
+    if !requirements::met("a_silent_host_costs_one_syn_more", NEEDS) {
+        return Ok(());
+    }
+    // Given hundreds of connections, and hundreds more each second,
+    let setting = Setting::usual()?;
+    let clients = UnderLoad::start(&setting)?;
+
+    // when the cable of one controller is pulled,
+    setting.lab.link_down("c3")?;
+    let gone = moment::now_us();
+    let (verdict, failed_probes) = probes_until_down(&setting, "c3")?;
+    clients.wait_reconnected("c3")?;
+    clients.load.wait_for_more(2 * RATE)?;
+    let moved = clients.moved(&setting, "c3")?;
+    let seen = clients.stop()?;
+    println!(
+        "c3 silent: {}; known to be down {} ms after, by {failed_probes} failed probes and what the packets showed; {}; \
+         {moved} of the others moved",
+        seen.of_new_ones(gone),
+        verdict.saturating_sub(gone) / 1000,
+        seen.of_long_ones(verdict, "the verdict")
+    );
+
+    // who connects then sends one SYN again, and the packets make the verdict that else would want three probes.
+    only_one_syn_again("c3 silent", &seen.load, gone);
+    assert!(failed_probes < 3, "what the packets showed counted, not only {failed_probes} probes");
+    assert_eq!((moved, seen.strangers_broken("c3")), (0, 0), "those of the others stay: {seen:?}");
+    assert_eq!(seen.alive(), ASKING + WATCHING, "all stand at the end: {seen:?}");
+    Ok(())
 }
 
 #[test]
@@ -108,27 +152,37 @@ fn without_an_agent_the_unanswered_are_sent_on_and_a_new_one_settles_the_rest() 
     if !requirements::met(name, LAB) {
         return Ok(());
     }
-    // Given long connections that are silent,
+    // Given hundreds of connections, and hundreds more each second,
     let mut setting = Setting::usual()?;
-    let target = setting.lab.service(API);
-    let hold = Hold::start(&setting.lab, &HoldOptions::silent(target, MANY))?;
-    let on_c3 = hold.backends()?.get("c3").copied().context("some of many connections go to c3")?;
+    let clients = UnderLoad::start(&setting)?;
+    let on_c3 = clients.on("c3")?;
 
     // when the agent is killed and then the cable of one controller is pulled, new connections do not fail,
     setting.agent.kill9()?;
     setting.lab.link_down("c3")?;
     let gone = moment::now_us();
-    let report = Load::start(&setting.lab, &LoadOptions::to(target).rate(30).count(120))?.finish()?;
-    only_one_syn_again("no agent, then a silent host", &report, gone);
-    assert!(setting.counter("redispatched")? > 10, "a share of them was sent on");
+    clients.load.wait_for_more(2 * RATE)?;
+    let sent_on = setting.counter("redispatched")?;
 
     // and a new agent finds it down, and resets what it held.
     setting.agent.start_again()?;
-    setting.agent.wait_health("c3", "down")?;
-    let broken = hold.wait_broken(on_c3 as usize, PATIENCE)?;
-    println!("a new agent: {} of {on_c3} long connections were reset", broken.len());
-    assert!(broken.iter().all(|broken| (&*broken.backend, &*broken.why) == ("c3", "reset")), "{broken:?}");
-    let report = hold.stop()?;
-    assert_eq!(report.alive + on_c3, report.opened, "the others live on: {report:?}");
+    let started = moment::now_us();
+    let verdict = since_us(&setting.agent.wait_health("c3", "down")?, "c3")?;
+    clients.wait_reconnected("c3")?;
+    let moved = clients.moved(&setting, "c3")?;
+    let seen = clients.stop()?;
+    println!(
+        "no agent, then c3 silent: {}; {sent_on} were sent on meanwhile; a new agent knew after {} ms; {}; {moved} of the \
+         others moved",
+        seen.of_new_ones(gone),
+        verdict.saturating_sub(started) / 1000,
+        seen.of_long_ones(verdict, "its verdict")
+    );
+    only_one_syn_again("no agent, then a silent host", &seen.load, gone);
+    assert!(sent_on > RATE / 4, "a share of them was sent on, not {sent_on}");
+    assert_eq!(seen.broken().count() as u64, on_c3, "each of c3's broke once: {seen:?}");
+    assert!(seen.broken().all(|one| (&*one.backend, &*one.why) == ("c3", "reset")), "by a RST: {seen:?}");
+    assert_eq!(moved, 0, "those of the others stay");
+    assert_eq!(seen.alive(), ASKING + WATCHING, "all stand at the end: {seen:?}");
     Ok(())
 }

@@ -5,8 +5,10 @@
 mod agent_dies;
 mod all_are_dead;
 mod backends_change;
+mod both_ends;
 mod bulk;
 mod controller_dies;
+mod controller_side;
 mod etcd_cluster;
 mod every_way_in;
 mod host_dies;

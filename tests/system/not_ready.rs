@@ -2,7 +2,8 @@
 
 use anyhow::{Result, ensure};
 use lb_tests::{
-    AgentOptions, Family, Hold, HoldOptions, Lab, Load, LoadOptions, Server, ServerOptions,
+    ASKING, AgentOptions, Family, Hold, HoldOptions, Lab, Load, LoadOptions, Server, ServerOptions,
+    UnderLoad, WATCHING,
     report::LoadReport,
     requirements::{self, Need},
 };
@@ -61,36 +62,41 @@ fn a_rolling_restart_fails_no_request() -> Result<()> {
     if !requirements::met("a_rolling_restart_fails_no_request", NEEDS) {
         return Ok(());
     }
-    // Given controllers that serve on for ten seconds, and a steady load,
+    // Given controllers that serve on for ten seconds, hundreds of connections, and hundreds more each second,
     let going = ServerOptions { arguments: vec!["--drain-ms=10000".into()] };
     let mut setting = Setting::with_servers(Lab::builder(), &going, AgentOptions::default())?;
-    let load = LoadOptions::to(setting.lab.service(API)).rate(50).requests(3);
-    let load = Load::start(&setting.lab, &load)?;
-    load.wait_for_more(30)?;
+    let clients = UnderLoad::start_with(&setting, |load| load.requests(3))?;
 
     // when one after another is restarted,
+    let mut after_the_first = None;
     for controller in setting.lab.controllers() {
         let mut server = setting.take_server(&controller)?;
         server.terminate();
         setting.agent.wait_health(&controller, "not-ready")?;
         server.wait_end()?;
-        let gone = load.by_now()?;
+        let gone = clients.load.by_now()?;
+        after_the_first.get_or_insert((gone.failed(), gone.attempts));
         setting.servers.push(Server::start_with(&setting.lab, &controller, &going)?);
         setting.agent.wait_health(&controller, "up")?;
         let back = |report: &LoadReport| report.by(&controller) > gone.by(&controller) + 5;
-        load.wait_until("connections to it again", back)?;
+        clients.load.wait_until("connections to it again", back)?;
     }
 
-    // no request fails.
-    let report = load.stop()?;
+    // no request fails, and no long-lived connection but in the order in which its server asks it to go.
+    let seen = clients.stop()?;
+    let (failed, attempts) = after_the_first.unwrap_or_default();
+    let ended = seen.broken().filter(|one| one.why == "ended").count();
     println!(
-        "rolling restart: {} of {} connections with three requests each failed, {} were sent on",
-        report.failed(),
-        report.attempts,
-        setting.counter("redispatched")?
+        "one drained: {failed} of {attempts} new connections with three requests each failed; rolling restart: {}; {} were \
+         sent on; {ended} of {} long-lived connections that ended did so in order",
+        seen.of_new_ones(0),
+        setting.counter("redispatched")?,
+        seen.broken().count()
     );
-    assert_eq!(report.failed(), 0, "no request fails: {report:?}");
+    assert_eq!(seen.load.failed(), 0, "no request fails: {:?}", seen.load);
     assert_eq!(setting.counter("redispatched")?, 0, "nobody was drained too late");
+    assert_eq!(ended, seen.broken().count(), "none is broken off: {:?}", seen.broken().collect::<Vec<_>>());
+    assert_eq!((seen.tries_failed_since(0), seen.alive()), (0, ASKING + WATCHING), "all stand at the end");
     Ok(())
 }
 
@@ -101,15 +107,22 @@ fn a_controller_that_may_not_tell_is_in_use() -> Result<()> {
     }
     // As every k0s controller does without a credential.
     let setting = Setting::usual()?;
+    let clients = UnderLoad::start(&setting)?;
     for (controller, number) in setting.lab.controllers().iter().zip(1..) {
         say(&setting, controller, number, 401)?;
     }
     let status = setting.agent.wait_until_all("opaque")?;
     assert_eq!(status["fail_open"].as_array().map(Vec::len), Some(0), "opaque is in use: {status:#}");
     assert_eq!(status["warnings"].as_array().map(Vec::len), Some(0), "and no reason to warn: {status:#}");
-    let load = Load::start(&setting.lab, &LoadOptions::to(setting.lab.service(API)).rate(50))?;
-    load.wait_until("every controller", |report| ["c1", "c2", "c3"].iter().all(|name| report.by(name) > 3))?;
-    let report = load.stop()?;
-    assert_eq!(report.failed_from(0), 0, "nobody is refused: {report:?}");
+    let opaque = clients.load.by_now()?;
+    let every =
+        |report: &LoadReport| ["c1", "c2", "c3"].iter().all(|name| report.by(name) > opaque.by(name) + 3);
+    clients.load.wait_until("every controller", every)?;
+    let moved = clients.moved(&setting, "nobody")?;
+    let seen = clients.stop()?;
+    println!("401 from all: {}; {moved} long-lived connections moved", seen.of_new_ones(0));
+    assert_eq!(seen.load.failed(), 0, "nobody is refused: {:?}", seen.load);
+    assert_eq!((moved, seen.broken().count()), (0, 0), "and none breaks");
+    assert_eq!(seen.alive(), ASKING + WATCHING, "all answer to the end");
     Ok(())
 }

@@ -2,11 +2,12 @@
 
 use anyhow::Result;
 use lb_tests::{
-    AgentOptions, Families, Family, Lab, LabBuilder, Load, LoadOptions, Server, Topology, moment,
+    ASKING, AgentOptions, Families, Family, Lab, LabBuilder, Load, LoadOptions, RATE, Server, Topology,
+    UnderLoad, WATCHING, moment,
     requirements::{self, LAB, Need},
 };
 
-use crate::setting::{API, Setting};
+use crate::setting::{API, Setting, since_us};
 
 const NEEDS: &[Need] = &[Need::Root, Need::Bpf, Need::Program("ip"), Need::Program("ethtool")];
 
@@ -55,7 +56,48 @@ fn story(name: &str, lab: LabBuilder, options: AgentOptions) -> Result<()> {
 
 #[test]
 fn a_dead_process_costs_only_what_was_in_flight() -> Result<()> {
-    story("a_dead_process_costs_only_what_was_in_flight", Lab::builder(), AgentOptions::default())
+    if !requirements::met("a_dead_process_costs_only_what_was_in_flight", NEEDS) {
+        return Ok(());
+    }
+    // Given hundreds of connections, and hundreds more each second,
+    let mut setting = Setting::usual()?;
+    let clients = UnderLoad::start(&setting)?;
+
+    // when the process of one dies, those that it had are made anew with the others,
+    let about_to_die = moment::now_us();
+    setting.kill_server("c2")?;
+    let killed = moment::now_us();
+    let verdict = since_us(&setting.agent.wait_health("c2", "down")?, "c2")?;
+    clients.wait_reconnected("c2")?;
+    clients.load.wait_for_more(RATE)?;
+    let moved = clients.moved(&setting, "c2")?;
+    let seen = clients.stop()?;
+    println!(
+        "c2 killed: {}; {} sent on to another, {} asked twice; {}; known to be down {} ms after; {}; {moved} of the others \
+         moved",
+        seen.of_new_ones(killed),
+        setting.counter("redispatched")?,
+        seen.load.with_syns_again(1),
+        seen.of_affected(&(about_to_die..verdict)),
+        verdict.saturating_sub(killed) / 1000,
+        seen.of_long_ones(killed, "it")
+    );
+
+    // no connection fails that began after its death, and no client had to ask twice.
+    assert_eq!(seen.load.failed_since(killed), 0, "no connection fails that began after: {:?}", seen.load);
+    assert_eq!(seen.load.with_syns_again(1), 0, "no client sent its SYN again: {:?}", seen.load);
+    assert_eq!(setting.counter("syn_retransmitted")?, 0, "nor did the balancer see one");
+    assert_eq!(setting.counter("refusal_passed")?, 0, "no refusal reached a client");
+    assert_eq!(
+        seen.tries_failed_since(killed),
+        0,
+        "who broke after it is made anew at the first try: {:?} {:?}",
+        seen.asking.failures,
+        seen.watching.failures
+    );
+    assert_eq!((moved, seen.strangers_broken("c2")), (0, 0), "those of the others stay: {seen:?}");
+    assert_eq!(seen.alive(), ASKING + WATCHING, "all stand at the end: {seen:?}");
+    Ok(())
 }
 
 /// Linux leaves the checksum of a refusal by IPv6 to the device.

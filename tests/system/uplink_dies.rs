@@ -1,8 +1,13 @@
 //! The balancer itself loses its uplink: it sees every controller fail, and shall take none at this word.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use anyhow::Result;
 use lb_tests::{
-    Hold, HoldOptions, Lab, Load, LoadOptions, PATIENCE,
+    ASKING, Hold, HoldOptions, Lab, Load, LoadOptions, PATIENCE, RATE, UnderLoad, WATCHING, moment,
     requirements::{self, LAB},
 };
 
@@ -46,9 +51,44 @@ fn story(name: &str, lose: impl Fn(&Lab) -> Result<()>, find: impl Fn(&Lab) -> R
     Ok(())
 }
 
+/// So long the uplink is away under load.
+const AWAY: Duration = Duration::from_secs(8);
+
 #[test]
 fn a_lost_carrier_breaks_no_connection() -> Result<()> {
-    story("a_lost_carrier_breaks_no_connection", |lab| lab.link_down("lb"), |lab| lab.link_up("lb"))
+    if !requirements::met("a_lost_carrier_breaks_no_connection", LAB) {
+        return Ok(());
+    }
+    // Given hundreds of connections, and hundreds more each second,
+    let setting = Setting::usual()?;
+    let clients = UnderLoad::start(&setting)?;
+
+    // when the balancer's cable is pulled, and is put back when it has held all controllers for dead for a while,
+    let lost = Instant::now();
+    setting.lab.link_down("lb")?;
+    setting.agent.wait_until_all("down")?;
+    // The clock is the story.
+    thread::sleep(AWAY.saturating_sub(lost.elapsed()));
+    setting.lab.link_up("lb")?;
+    let found = moment::now_us();
+    setting.agent.wait_until_all("up")?;
+    clients.load.wait_for_more(RATE)?;
+
+    // every long-lived connection lives on, and new ones are made.
+    let moved = clients.moved(&setting, "nobody")?;
+    let resets = setting.counter("reset_by_operator")?;
+    let seen = clients.stop()?;
+    println!(
+        "uplink away for {AWAY:?}: {}; {} of {} long-lived connections answered to the end, {moved} moved",
+        seen.of_new_ones(found),
+        seen.alive(),
+        ASKING + WATCHING
+    );
+    assert_eq!(seen.broken().count(), 0, "none broke: {:?}", seen.broken().collect::<Vec<_>>());
+    assert_eq!((seen.alive(), moved), (ASKING + WATCHING, 0), "all live on where they were");
+    assert_eq!(seen.load.failed_since(found), 0, "and new ones are made: {:?}", seen.load);
+    assert_eq!(resets, 0, "nothing was reset");
+    Ok(())
 }
 
 #[test]

@@ -7,6 +7,12 @@ use super::{BackendId, ServiceId, layout::plain_data};
 /// Kinds of evidence.
 pub const EVIDENCE_KINDS: usize = 4;
 
+/// RSTs of established connections with so many different clients within a second are a burst.
+///
+/// Different ones, because one client can have its connections reset by speaking nonsense. A control plane has more nodes,
+/// or a backend that dies shows itself by refusing them when they come again.
+pub const RESET_CLIENTS: usize = 8;
+
 /// What was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -47,13 +53,41 @@ plain_data! {
         pub tick: u32,
     }
 
-    /// What the programs remember of one backend, so as not to tell the same again and again; an element of `EVIDENCE`.
+    /// The key of `EVIDENCE`: a service on a backend. Another service of the same backend, which nobody may probe, keeps
+    /// nothing of this one's from being told.
+    #[derive(Hash)]
+    pub struct EvidenceKey {
+        /// The backend.
+        pub backend: BackendId,
+        /// The service.
+        pub service: ServiceId,
+        /// Zero.
+        pub zero: u8,
+    }
+
+    /// What the programs remember of a service on a backend, so as not to tell the same again and again.
     pub struct EvidenceCell {
         /// When each kind was last told, in ticks; 0 for never.
         pub told: [u32; EVIDENCE_KINDS],
-        /// Since when `resets` counts, in ticks.
+        /// Since when `reset_clients` are noted, in ticks.
         pub burst_since: u32,
-        /// RSTs on established connections since.
+        /// How many of `reset_clients` are in use.
         pub resets: u32,
+        /// With whom connections have been reset since: the sum of the words of each client's address.
+        pub reset_clients: [u32; RESET_CLIENTS],
     }
+}
+
+impl EvidenceKey {
+    /// The key of a service on a backend.
+    #[inline(always)]
+    pub const fn new(backend: BackendId, service: ServiceId) -> Self {
+        Self { backend, service, zero: 0 }
+    }
+}
+
+impl EvidenceCell {
+    /// Nothing has been seen.
+    pub const EMPTY: Self =
+        Self { told: [0; EVIDENCE_KINDS], burst_since: 0, resets: 0, reset_clients: [0; RESET_CLIENTS] };
 }

@@ -88,8 +88,8 @@ plain_data! {
         pub options_length: u8,
         /// The time to live with which it is sent on.
         pub hop_limit: u8,
-        /// Zero.
-        pub zero: u8,
+        /// A set of [`syn_marks`].
+        pub marks: u8,
     }
 
     /// What a flow entry holds beside the rewrite; the same for both families.
@@ -141,8 +141,17 @@ impl Syn {
         flags: 0,
         options_length: 0,
         hop_limit: 0,
-        zero: 0,
+        marks: 0,
     };
+}
+
+/// What is marked of a [`Syn`].
+pub mod syn_marks {
+    /// The ninth TCP flag, AE: the lowest bit of the byte with the data offset (RFC 9768, section 3.1).
+    pub const ACCURATE_ECN: u8 = 0x01;
+    /// Of what is not kept nothing keeps a host from answering: the checksums are right, no IP options or extension
+    /// headers, no data, no reserved bits.
+    pub const SOUND: u8 = 0x02;
 }
 
 impl FlowMeta {

@@ -6,6 +6,7 @@
 
 mod address;
 pub mod collect;
+pub mod decap;
 mod evidence;
 mod flow;
 mod layout;
@@ -18,7 +19,7 @@ mod tests;
 pub use self::{address::*, evidence::*, flow::*, settings::*, tables::*};
 
 /// The version of everything in this module. An agent does not take over pinned maps of another version.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Index of a backend in the backend arrays. 0 is nobody; an id is not given to another backend while flows hold it.
 pub type BackendId = u16;

@@ -11,6 +11,7 @@ fn the_version_stands_for_this_layout() {
         size_of::<FlowV6>(),
         size_of::<HalfOpenV4>(),
         size_of::<HalfOpenV6>(),
+        size_of::<EvidenceKey>(),
         size_of::<EvidenceCell>(),
         size_of::<EvidenceEvent>(),
         size_of::<EndpointV4>(),
@@ -27,10 +28,10 @@ fn the_version_stands_for_this_layout() {
         core::mem::offset_of!(Settings, established_timeout),
         crate::counters::ALL.len(),
     ];
-    let of_version_2 = [64, 88, 128, 152, 24, 8, 8, 20, 24, 48, 8, 12, 176, 32, 131_596, 8, 12, 144, 40];
+    let of_version_3 = [64, 88, 128, 152, 4, 56, 8, 8, 20, 24, 48, 8, 12, 176, 32, 131_596, 8, 12, 144, 40];
     assert_eq!(
         (ABI_VERSION, sizes),
-        (2, of_version_2),
+        (3, of_version_3),
         "the layout has changed: change ABI_VERSION and this table"
     );
 }

@@ -7,6 +7,7 @@ use aya_ebpf::{
     bindings::{bpf_fib_lookup, bpf_sock_tuple},
     programs::XdpContext,
 };
+use aya_log_ebpf::macro_support::{Argument, IpFormatter};
 use lb_common::{
     abi::{Address, FlowKey, Syn},
     checksum::Delta,
@@ -27,6 +28,8 @@ use crate::{
 pub trait Family: 'static {
     /// An address as on the wire.
     type Address: Address + Wire;
+    /// The bytes of an address.
+    type Octets: Argument + IpFormatter;
     /// The unspecified address.
     const UNSPECIFIED: Self::Address;
     /// The family's number in `bpf_fib_lookup` (`include/linux/socket.h`).
@@ -77,14 +80,17 @@ pub trait Family: 'static {
     fn set_route(parameters: &mut bpf_fib_lookup, source: &Self::Address, destination: &Self::Address);
     /// The 5-tuple of a packet for the socket look-up.
     fn socket_tuple(key: &FlowKey<Self::Address>) -> bpf_sock_tuple;
-    /// What is to be kept of the IP header of a SYN: its first words and the time that it has to live behind us.
-    fn keep_header(ctx: &XdpContext, syn: &mut Syn) -> Step<()>;
+    /// What is to be kept of the IP header of a SYN: its first words and the time that it has to live behind us. Returns how
+    /// far the header's own checksum is off.
+    fn keep_header(ctx: &XdpContext, syn: &mut Syn) -> Step<u16>;
     /// Writes the IP header of a TCP segment of ours.
     fn write_header(ctx: &XdpContext, header: &Header<'_, Self::Address>) -> Option<()>;
     /// Reads from an ICMP error that a destination cannot be reached which TCP segment it speaks of: the 5-tuple with
     /// which that would be answered, and its sequence number. `None` where it is no such error.
     fn unreachable(ctx: &XdpContext, segment: &mut Segment<Self::Address>) -> Option<()>;
 
+    /// An address as a line about a packet tells it.
+    fn octets(address: Self::Address) -> Self::Octets;
     /// The bit of an address in the filter of our addresses.
     fn filter_bit(address: &Self::Address) -> u32;
     /// The keyed hash of a flow.

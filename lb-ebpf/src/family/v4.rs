@@ -22,7 +22,7 @@ use crate::{
         HALF_OPEN_V4, HalfOpenTable, KEPT_V4, KeptPackets, OUR_ADDRESSES_V4, OurAddresses, SERVICES_V4,
         SPREAD_V4, ServiceTable, SpreadTable,
     },
-    packet,
+    packet::{self, Span},
     parse::{self, Layout, Segment},
     verdict::Step,
 };
@@ -32,6 +32,7 @@ pub enum V4 {}
 
 impl Family for V4 {
     type Address = AddressV4;
+    type Octets = [u8; 4];
     const UNSPECIFIED: AddressV4 = AddressV4([0; 4]);
     const NUMBER: u8 = 2;
     const IP_HEADER: usize = IPV4_HEADER;
@@ -134,7 +135,7 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn keep_header(ctx: &XdpContext, syn: &mut Syn) -> Step<()> {
+    fn keep_header(ctx: &XdpContext, syn: &mut Syn) -> Step<u16> {
         let ip = packet::at::<IPV4_HEADER>(ctx, ETHERNET_HEADER).ok_or(Counter::DropInternal)?;
         let ttl = ip.get::<u8, 8>();
         if ttl <= 1 {
@@ -143,7 +144,7 @@ impl Family for V4 {
         let identification = ip.get::<[u8; 2], 4>();
         syn.ip = [ip.get::<u8, 1>(), ip.get::<u8, 6>(), identification[0], identification[1]];
         syn.hop_limit = ttl - 1;
-        Ok(())
+        Ok(!fold(header_sum(ip)))
     }
 
     #[inline(always)]
@@ -159,12 +160,7 @@ impl Family for V4 {
         ip.set::<u16, 10>(0);
         ip.set::<AddressV4, 12>(header.key.source);
         ip.set::<AddressV4, 16>(header.key.destination);
-        let sum = u64::from(ip.get::<u32, 0>())
-            + u64::from(ip.get::<u32, 4>())
-            + u64::from(ip.get::<u32, 8>())
-            + u64::from(ip.get::<u32, 12>())
-            + u64::from(ip.get::<u32, 16>());
-        ip.set::<u16, 10>(!fold(sum));
+        ip.set::<u16, 10>(!fold(header_sum(ip)));
         Some(())
     }
 
@@ -201,6 +197,11 @@ impl Family for V4 {
     }
 
     #[inline(always)]
+    fn octets(address: AddressV4) -> [u8; 4] {
+        address.0
+    }
+
+    #[inline(always)]
     fn filter_bit(address: &AddressV4) -> u32 {
         abi::address_bit_v4(address.words()[0])
     }
@@ -232,4 +233,14 @@ impl Family for V4 {
     fn address_sum(address: &AddressV4) -> u64 {
         u64::from(address.words()[0])
     }
+}
+
+/// The sum over a header without options.
+#[inline(always)]
+fn header_sum(ip: Span<IPV4_HEADER>) -> u64 {
+    u64::from(ip.get::<u32, 0>())
+        + u64::from(ip.get::<u32, 4>())
+        + u64::from(ip.get::<u32, 8>())
+        + u64::from(ip.get::<u32, 12>())
+        + u64::from(ip.get::<u32, 16>())
 }

@@ -29,6 +29,7 @@ pub enum V6 {}
 
 impl Family for V6 {
     type Address = AddressV6;
+    type Octets = [u8; 16];
     const UNSPECIFIED: AddressV6 = AddressV6([0; 16]);
     const NUMBER: u8 = 10;
     const IP_HEADER: usize = IPV6_HEADER;
@@ -127,7 +128,7 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn keep_header(ctx: &XdpContext, syn: &mut Syn) -> Step<()> {
+    fn keep_header(ctx: &XdpContext, syn: &mut Syn) -> Step<u16> {
         let ip = packet::at::<IPV6_HEADER>(ctx, ETHERNET_HEADER).ok_or(Counter::DropInternal)?;
         let hop_limit = ip.get::<u8, 7>();
         if hop_limit <= 1 {
@@ -135,7 +136,8 @@ impl Family for V6 {
         }
         syn.ip = ip.get::<u32, 0>().to_ne_bytes();
         syn.hop_limit = hop_limit - 1;
-        Ok(())
+        // An IPv6 header has no checksum.
+        Ok(0)
     }
 
     #[inline(always)]
@@ -173,6 +175,11 @@ impl Family for V6 {
         segment.key = FlowKey::new(destination, tcp.get::<[u8; 2], 2>(), source, tcp.get::<[u8; 2], 0>());
         segment.sequence = tcp.be32::<4>();
         Some(())
+    }
+
+    #[inline(always)]
+    fn octets(address: AddressV6) -> [u8; 16] {
+        address.0
     }
 
     #[inline(always)]

@@ -31,18 +31,23 @@ pub fn plan(agent: &Agent, former: Option<&Status>) -> BTreeMap<u32, Attached> {
         let before = former
             .and_then(|status| status.interfaces.iter().find(|old| old.name == interface.name))
             .and_then(|old| attachment_of(old.xdp_mode));
-        let advised = match net::xdp_advice(interface.driver.as_deref()) {
-            XdpAdvice::Generic(_) => Attachment::Generic,
-            XdpAdvice::Native(_) | XdpAdvice::TryNative(_) => Attachment::Native,
-        };
-        let how = match wanted {
-            XdpMode::Native => Attachment::Native,
-            XdpMode::Generic => Attachment::Generic,
-            XdpMode::Auto => before.unwrap_or(advised),
-        };
+        let how = chosen(wanted, before, interface.driver.as_deref());
         (interface.index, Attached { name: interface.name.clone(), how, pinned: before, done: false })
     };
     agent.state.resolved().interfaces.iter().map(plan).collect()
+}
+
+/// How a program is to be attached: as it is wanted, else as it is attached already, else as the driver suggests.
+pub fn chosen(wanted: XdpMode, before: Option<Attachment>, driver: Option<&str>) -> Attachment {
+    let advised = match net::xdp_advice(driver) {
+        XdpAdvice::Generic(_) => Attachment::Generic,
+        XdpAdvice::Native(_) | XdpAdvice::TryNative(_) => Attachment::Native,
+    };
+    match wanted {
+        XdpMode::Native => Attachment::Native,
+        XdpMode::Generic => Attachment::Generic,
+        XdpMode::Auto => before.unwrap_or(advised),
+    }
 }
 
 fn attachment_of(shown: Shown) -> Option<Attachment> {

@@ -70,6 +70,8 @@ pub enum Command {
     Reload,
     /// print what k0s needs for what this balancer does; it changes nothing
     K0sConfig(K0sConfigArgs),
+    /// on a controller: take packets to the VIPs out of the tunnels of a balancer (dsr-ipip, dsr-gue)
+    Decap(DecapArgs),
     /// take the programs off the interfaces and remove the pinned state; a running agent exits
     Detach,
 }
@@ -134,6 +136,36 @@ pub struct K0sConfigArgs {
     /// a role that may read /readyz, and how to make a client certificate or a token for the probes
     #[arg(long)]
     pub probe_credential: bool,
+}
+
+/// `xdplb decap`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[derive(Debug, Clone, Args)]
+pub struct DecapArgs {
+    /// an interface that the tunnels come by; once for each
+    #[arg(long = "interface", value_name = "IF")]
+    pub interfaces: Vec<String>,
+    /// an address that the clients use, on this host's loopback; once for each
+    #[arg(long = "vip", value_name = "IP")]
+    pub vips: Vec<IpAddr>,
+    /// the udp port of gue; 6080 where it is left out
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub gue_port: Option<u16>,
+    /// where in the kernel the program runs
+    #[arg(long, value_name = "MODE", value_parser = PossibleValuesParser::new(XdpMode::WORDS).try_map(|word| word.parse::<XdpMode>()))]
+    pub xdp_mode: Option<XdpMode>,
+    /// tell whether this controller is ready for dsr, and what to run where it is not; it changes nothing
+    #[arg(long, group = "shown")]
+    pub check: bool,
+    /// show what is attached, and how many packets met what
+    #[arg(long, group = "shown", conflicts_with_all = ["interfaces", "vips", "gue_port", "xdp_mode"])]
+    pub status: bool,
+    /// take the program off and remove what is pinned
+    #[arg(long, conflicts_with_all = ["shown", "interfaces", "vips", "gue_port", "xdp_mode"])]
+    pub remove: bool,
+    /// print json, in a stable schema
+    #[arg(long, requires = "shown")]
+    pub json: bool,
 }
 
 /// Commands that only show something.
@@ -317,6 +349,7 @@ mod tests {
             "ready",
             "reload",
             "k0s-config --probe-credential",
+            "decap --status",
             "detach",
         ] {
             for line in [
@@ -406,6 +439,11 @@ mod tests {
             "xdplb backend drain a --wait=soon",
             "xdplb flows --snat 10.0.0.1",
             "xdplb status --yaml",
+            "xdplb decap --interface eth0 --vip 192.0.2.10 --gue-port 0",
+            "xdplb decap --vip eth0",
+            "xdplb decap --check --status",
+            "xdplb decap --remove --vip 192.0.2.10",
+            "xdplb decap --interface eth0 --vip 192.0.2.10 --json",
         ] {
             let error = parse(line).err().unwrap_or_else(|| panic!("`{line}` should be refused"));
             assert_eq!(error.exit_code(), 2, "`{line}` should be a usage error");

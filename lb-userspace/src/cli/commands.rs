@@ -38,7 +38,7 @@ pub(super) async fn execute(global: GlobalArgs, command: Command) -> anyhow::Res
         Command::Ready => session.ready().await,
         Command::Reload => session.say(session.client.reload().await),
         Command::Detach => session.detach().await,
-        Command::Run(_) | Command::Check(_) | Command::K0sConfig(_) => Ok(Exit::Refused),
+        Command::Run(_) | Command::Check(_) | Command::K0sConfig(_) | Command::Decap(_) => Ok(Exit::Refused),
     }
 }
 
@@ -56,7 +56,7 @@ fn or_offline<T>(answer: Result<T, ClientError>) -> anyhow::Result<Option<T>> {
     }
 }
 
-fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     put(&(serde_json::to_string_pretty(value)? + "\n"));
     Ok(())
 }

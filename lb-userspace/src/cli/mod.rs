@@ -5,6 +5,7 @@
 
 pub mod args;
 mod commands;
+mod decap;
 mod flow_printer;
 mod k0s_config;
 mod offline;
@@ -46,6 +47,7 @@ pub fn execute(cli: Cli) -> ExitCode {
         Command::Run(run) => run_agent(&cli.global, &run),
         Command::Check(check) => self::check(&check),
         Command::K0sConfig(arguments) => Ok(k0s_config::print(arguments)),
+        Command::Decap(arguments) => asynchronous(decap::execute(cli.global, arguments)),
         other => asynchronous(commands::execute(cli.global, other)),
     };
     match result {

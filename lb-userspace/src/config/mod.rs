@@ -42,6 +42,7 @@ pub use overrides::{BackendSpec, Overrides};
 pub use place::{Located, Place};
 pub use ports::PortRange;
 pub use probe::Probe;
+pub(crate) use rules::did_you_mean;
 pub use secret::ClusterKey;
 pub use service::Service;
 pub use warnings::Warning;

@@ -89,10 +89,20 @@ fn take_over(program: &mut Xdp, interface: &str, path: &Path) -> Result<(), Erro
 
 /// The interface that a pinned link belongs to; 0 where the interface is gone.
 pub fn pinned_interface(path: &Path) -> io::Result<u32> {
+    told_of_link(path, "ifindex:", |index| index.parse().ok())
+}
+
+/// The tag of the program in a pinned link: a hash of its instructions.
+pub fn pinned_program_tag(path: &Path) -> io::Result<u64> {
+    told_of_link(path, "prog_tag:", |tag| u64::from_str_radix(tag, 16).ok())
+}
+
+/// What the kernel tells of a pinned link under this name.
+fn told_of_link<T>(path: &Path, name: &str, parse: impl Fn(&str) -> Option<T>) -> io::Result<T> {
     let link = syscall::open_pinned(path)?;
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", link.as_raw_fd()))?;
-    let found = text.lines().find_map(|line| line.strip_prefix("ifindex:"));
-    found.and_then(|index| index.trim().parse().ok()).ok_or_else(|| io::Error::other("not a link of XDP"))
+    let found = text.lines().find_map(|line| line.strip_prefix(name));
+    found.and_then(|value| parse(value.trim())).ok_or_else(|| io::Error::other("not a link of XDP"))
 }
 
 /// A refusal in words, for the causes that users meet.

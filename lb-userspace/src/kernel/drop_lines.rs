@@ -1,6 +1,9 @@
 //! What the program tells of the packets that it drops, as lines for people.
 
-use std::os::fd::{AsRawFd, RawFd};
+use std::{
+    net::SocketAddr,
+    os::fd::{AsRawFd, RawFd},
+};
 
 use aya::Ebpf;
 use aya_log::EbpfLogger;
@@ -45,16 +48,24 @@ impl<W: Fn(&str) + Send + Sync> Log for Writer<W> {
     fn flush(&self) {}
 }
 
-/// A line of the program, which has the number of the reason, source and destination, with the reason's name instead.
+/// A line of the program, which has the number of the reason, source and destination, as people read it.
 fn line(told: &str) -> String {
-    let mut words = told.splitn(3, ' ');
-    let reason = words.next().and_then(|number| counters::ALL.get(number.parse::<usize>().ok()?));
-    match (reason, words.next(), words.next()) {
+    let words: Vec<&str> = told.split(' ').collect();
+    let [reason, source, source_port, destination, destination_port] = words[..] else {
+        return format!("dropped: {told}");
+    };
+    let reason = reason.parse().ok().and_then(|number: usize| counters::ALL.get(number));
+    match (reason, end(source, source_port), end(destination, destination_port)) {
         (Some(reason), Some(source), Some(destination)) => {
             format!("dropped ({}): {source} to {destination}", reason.name())
         }
         _ => format!("dropped: {told}"),
     }
+}
+
+/// One end of a connection.
+fn end(address: &str, port: &str) -> Option<SocketAddr> {
+    Some(SocketAddr::new(address.parse().ok()?, port.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -65,9 +76,15 @@ mod tests {
     fn the_reason_is_told_by_its_name() {
         let number = counters::Counter::DropOrphanReply as u32;
         assert_eq!(
-            line(&format!("{number} [2001:db8::1]:6443 [2001:db8::2]:10001")),
+            line(&format!("{number} 2001:db8::1 6443 2001:db8::2 10001")),
             "dropped (drop_orphan_reply): [2001:db8::1]:6443 to [2001:db8::2]:10001"
         );
-        assert_eq!(line("4711 a b"), "dropped: 4711 a b", "a reason that this version does not know");
+        assert_eq!(
+            line(&format!("{number} 192.0.2.1 6443 192.0.2.2 10001")),
+            "dropped (drop_orphan_reply): 192.0.2.1:6443 to 192.0.2.2:10001"
+        );
+        for unknown in ["4711 192.0.2.1 1 192.0.2.2 2", "4 a b c d", "4 a b", ""] {
+            assert_eq!(line(unknown), format!("dropped: {unknown}"), "what this version does not know");
+        }
     }
 }

@@ -6,6 +6,7 @@
 pub mod attach;
 pub mod batch;
 pub mod collect;
+pub mod decap;
 pub mod document;
 pub mod drop_lines;
 pub mod error;
@@ -18,6 +19,7 @@ pub mod syscall;
 pub mod tables;
 
 pub use attach::{Attachment, attach, attach_anew};
+pub use decap::Decap;
 pub use drop_lines::DropLines;
 pub use error::Error;
 pub use load::{DataPlane, DropLog, Sizes};

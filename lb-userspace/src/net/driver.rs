@@ -1,10 +1,23 @@
-//! The driver behind an interface: `ETHTOOL_GDRVINFO`, which follows the thread's network namespace.
+//! What ethtool tells of an interface, in the thread's network namespace: its driver (`ETHTOOL_GDRVINFO`), and whether it
+//! merges packets before the kernel sees them (`ETHTOOL_GFLAGS`).
 
 use std::ffi::c_char;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// `ETHTOOL_GDRVINFO` of `linux/ethtool.h`.
 const GET_DRIVER_INFO: u32 = 0x0000_0003;
+
+/// `ETHTOOL_GFLAGS`.
+const GET_FLAGS: u32 = 0x0000_0025;
+/// `ETH_FLAG_LRO`.
+const LRO: u32 = 1 << 15;
+
+/// `struct ethtool_value` of `linux/ethtool.h`.
+#[repr(C)]
+struct Value {
+    command: u32,
+    data: u32,
+}
 
 /// `struct ethtool_drvinfo` of `linux/ethtool.h`: 196 bytes.
 #[repr(C)]
@@ -33,6 +46,27 @@ pub(super) fn driver_of(interface: &str) -> Option<String> {
         reserved: [0; 12],
         counts: [0; 5],
     };
+    // SAFETY: the kernel writes a `DriverInfo` for this command.
+    unsafe { ask(interface, &mut info) }?;
+    let length = info.driver.iter().position(|&byte| byte == 0)?;
+    let driver = std::str::from_utf8(info.driver.get(..length)?).ok()?;
+    (!driver.is_empty()).then(|| driver.to_owned())
+}
+
+/// Whether the device merges TCP segments of one connection by itself (LRO). `None` where it does not say.
+pub(super) fn merges_segments(interface: &str) -> Option<bool> {
+    let mut value = Value { command: GET_FLAGS, data: 0 };
+    // SAFETY: the kernel writes a `Value` for this command.
+    unsafe { ask(interface, &mut value) }?;
+    Some(value.data & LRO != 0)
+}
+
+/// Asks the kernel, which answers in the same structure. `None` where it does not answer.
+///
+/// # Safety
+///
+/// `T` is the structure that the kernel reads and writes for the command that it begins with.
+unsafe fn ask<T>(interface: &str, question: &mut T) -> Option<()> {
     let mut name = [0 as c_char; libc::IFNAMSIZ];
     // The last byte stays zero.
     if interface.len() >= name.len() {
@@ -41,19 +75,13 @@ pub(super) fn driver_of(interface: &str) -> Option<String> {
     for (to, from) in name.iter_mut().zip(interface.bytes()) {
         *to = from.cast_signed() as c_char;
     }
-    let data = (&raw mut info).cast();
+    let data = (&raw mut *question).cast();
     let mut request =
         libc::ifreq { ifr_name: name, ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_data: data } };
     let socket = datagram_socket()?;
-    // SAFETY: the request is a whole `ifreq` whose data points to a `DriverInfo` of the size that the kernel writes for
-    // this command; both outlive the call.
+    // SAFETY: the request is a whole `ifreq`, and the caller vouches for its data; both outlive the call.
     let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) };
-    if done != 0 {
-        return None;
-    }
-    let length = info.driver.iter().position(|&byte| byte == 0)?;
-    let driver = std::str::from_utf8(info.driver.get(..length)?).ok()?;
-    (!driver.is_empty()).then(|| driver.to_owned())
+    (done == 0).then_some(())
 }
 
 fn datagram_socket() -> Option<OwnedFd> {

@@ -8,6 +8,7 @@
 //! and nothing through `/sys/class/net`, which shows the namespace in which `/sys` was mounted: under
 //! `nsenter --net` that is another one.
 
+mod conduct;
 mod driver;
 mod error;
 mod facts;
@@ -27,6 +28,7 @@ pub(crate) mod namespace;
 #[cfg(test)]
 mod tests;
 
+pub use self::conduct::Conduct;
 pub use self::error::Error;
 pub use self::facts::{Address, Facts, Interface, Scope};
 pub use self::forwarding::FibSysctls;
@@ -38,6 +40,7 @@ pub use self::ports::{PortRange, ephemeral_port_range, reserved_ports};
 pub use self::route::Route;
 pub use self::watch::{Event, watch};
 pub use self::xdp_advice::{XdpAdvice, xdp_advice};
+pub use self::xdp_programs::XdpProgram;
 
 use rtnetlink::Handle;
 

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use futures::TryStreamExt;
 use rtnetlink::packet_route::AddressFamily;
-use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia};
+use rtnetlink::packet_route::route::{
+    RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteType, RouteVia,
+};
 
 use super::error::reason;
 use super::{Error, Netlink, NextHop};
@@ -36,6 +38,31 @@ impl Netlink {
     ///
     /// [`Error::NoRoute`] when there is none, also when `from` is not an address of this host.
     pub async fn route_to(&self, address: IpAddr, from: Option<IpAddr>) -> Result<Route, Error> {
+        let answer = self.ask_route(address, from).await?;
+        from_message(&answer, from)
+            .ok_or_else(|| Error::NoRoute { address, reason: "the route has no interface".into() })
+    }
+
+    /// The largest TCP segment that this host lets the far end of a connection to an address send, where the route says
+    /// so (`RTAX_ADVMSS`); else it follows from the interface's MTU.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoRoute`] when there is no route.
+    pub async fn advertised_segment(&self, address: IpAddr) -> Result<Option<u32>, Error> {
+        let answer = self.ask_route(address, None).await?;
+        let metrics = answer.attributes.iter().find_map(|attribute| match attribute {
+            RouteAttribute::Metrics(metrics) => Some(metrics),
+            _ => None,
+        });
+        Ok(metrics.into_iter().flatten().find_map(|metric| match metric {
+            RouteMetric::Advmss(bytes) => Some(*bytes),
+            _ => None,
+        }))
+    }
+
+    /// The kernel's answer about the way to an address.
+    async fn ask_route(&self, address: IpAddr, from: Option<IpAddr>) -> Result<RouteMessage, Error> {
         let mut message = RouteMessage::default();
         message.header.address_family = family(address);
         message.header.destination_prefix_length = bits(address);
@@ -49,10 +76,9 @@ impl Netlink {
         let answer = answers.try_next().await.map_err(|error| no_route(reason(&error)))?;
         let answer = answer.ok_or_else(|| no_route("the kernel gave no answer".into()))?;
         match answer.header.kind {
-            RouteType::Unicast | RouteType::Local => {}
-            other => return Err(no_route(format!("the route there is of type {other:?}").to_lowercase())),
+            RouteType::Unicast | RouteType::Local => Ok(answer),
+            other => Err(no_route(format!("the route there is of type {other:?}").to_lowercase())),
         }
-        from_message(&answer, from).ok_or_else(|| no_route("the route has no interface".into()))
     }
 }
 

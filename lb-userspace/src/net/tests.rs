@@ -59,6 +59,48 @@ fn facts_tell_interfaces_and_addresses() {
 }
 
 #[test]
+fn routes_tell_which_segments_they_let_others_send() {
+    let Some((near, _far)) = pair("routes_tell_which_segments_they_let_others_send") else { return };
+    near.ip("route add 192.0.2.0/24 via 10.9.0.2 advmss 1200");
+    near.ip("route add 2001:db8:1::/48 via 2001:db8::2 advmss 1180");
+    near.block_on(|| async {
+        let netlink = Netlink::open().expect("netlink opens");
+        for (address, segment) in
+            [("10.9.0.2", None), ("192.0.2.7", Some(1200)), ("2001:db8:1::7", Some(1180))]
+        {
+            let told = netlink.advertised_segment(ip(address)).await.expect("there is a route");
+            assert_eq!(told, segment, "the route to {address}");
+        }
+    });
+}
+
+#[test]
+fn an_interface_conducts_itself_as_the_larger_sysctl_says() {
+    let Some((near, _far)) = pair("an_interface_conducts_itself_as_the_larger_sysctl_says") else { return };
+    near.run(|| {
+        let set = |of: &str, name: &str, value: &str| {
+            let path = format!("/proc/sys/net/ipv4/conf/{of}/{name}");
+            std::fs::write(path, value).expect("a sysctl of our namespace can be written");
+        };
+        for (of, name, value) in [
+            ("all", "arp_ignore", "1"),
+            ("near", "arp_ignore", "0"),
+            ("all", "arp_announce", "0"),
+            ("near", "arp_announce", "2"),
+            ("all", "rp_filter", "1"),
+            ("near", "rp_filter", "2"),
+        ] {
+            set(of, name, value);
+        }
+        let conduct = Conduct::of("near").expect("the sysctls can be read");
+        let expected = Conduct { arp_ignore: 1, arp_announce: 2, rp_filter: 2, merges_segments: false };
+        assert_eq!(conduct, expected);
+        let gone = Conduct::of("nowhere").expect_err("there is no such interface").to_string();
+        assert!(gone.contains("conf/nowhere/arp_ignore"), "it says which file: {gone}");
+    });
+}
+
+#[test]
 fn routes_tell_next_hop_and_source() {
     let Some((near, _far)) = pair("routes_tell_next_hop_and_source") else { return };
     near.ip("route add 192.0.2.0/24 via 10.9.0.2");

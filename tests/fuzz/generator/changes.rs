@@ -32,6 +32,27 @@ pub fn beginning(random: &mut Random, family: Family) -> Vec<Change> {
     if random.once_in(8) {
         changes.push(backend(random, family));
     }
+    if random.once_in(12) {
+        changes.extend(crisis(random, family));
+    }
+    changes
+}
+
+/// Services have many backends, of which most are gone or cannot be reached.
+fn crisis(random: &mut Random, family: Family) -> Vec<Change> {
+    use Condition::{Absent, Active, Reset, Unresolved};
+    let mut all: Vec<u16> = world::backends().iter().map(|backend| backend.id).collect();
+    // As many as are tried, one more, and many more.
+    all.truncate(random.pick(&[5, 8, 9, 12]));
+    let mut changes = Vec::new();
+    for id in &all {
+        let condition = random.pick(&[Active, Unresolved, Unresolved, Reset, Absent]);
+        changes.push(Change::Backend { ipv4: family == Family::V4, id: *id, condition });
+    }
+    for service in SERVICES {
+        let service = service.id(family);
+        changes.push(Change::Choice { service, slots: all.clone(), list: all.clone() });
+    }
     changes
 }
 

@@ -16,6 +16,8 @@ use crate::{
 
 /// Most connections of a story: more than the flow table holds.
 const MOST_TALKS: usize = 7;
+/// Clients whose backends reset their connections: more than make a burst.
+const STORM: u8 = 10;
 /// Steps of a story.
 const LENGTHS: [usize; 4] = [20, 40, 40, 80];
 
@@ -53,14 +55,19 @@ impl Generator {
         let count = 1 + random.below(MOST_TALKS).max(random.below(MOST_TALKS));
         // Few clients and services, so that connections meet.
         let services: Vec<_> = (0..3).map(|_| random.pick(&SERVICES)).collect();
-        let talks = (0..count).map(|_| Talk::new(&mut random, family, &services)).collect();
-        let beginning = changes::beginning(&mut random, family);
-        let left = random.pick(&LENGTHS);
         let style = match random.below(10) {
             0 => Style::Crowd,
             1 => Style::Storm,
             _ => Style::Mixed,
         };
+        let talks = if style == Style::Storm {
+            let service = random.pick(&services);
+            (0..STORM).map(|number| Talk::of_client(&mut random, family, service, number)).collect()
+        } else {
+            (0..count).map(|_| Talk::new(&mut random, family, &services)).collect()
+        };
+        let beginning = changes::beginning(&mut random, family);
+        let left = if style == Style::Storm { 120 } else { random.pick(&LENGTHS) };
         Self { random, family, talks, beginning, left, style, past: Vec::new() }
     }
 

@@ -13,7 +13,8 @@ const EXTENSIONS: [u8; 5] = [0, 43, 44, 60, 60];
 
 /// A packet comes in by this link, mostly.
 pub fn send(random: &mut Random, mut packet: Packet, link: usize, meant: String) -> Step {
-    packet.hops = if random.once_in(25) { random.pick(&[0, 1, 2, 255]) } else { 64 };
+    packet.hops = if random.once_in(25) { random.pick(&[0, 1, 2, 16, 17, 255]) } else { 64 };
+    packet.reserved = if random.once_in(12) { random.byte() & 15 } else { 0 };
     (packet.class, packet.label, packet.window) = (random.byte(), random.short(), random.short());
     if packet.flags & SYN != 0 || random.once_in(8) {
         packet.tcp_options = options(random);
@@ -78,8 +79,19 @@ fn strange_v6(random: &mut Random, packet: &mut Packet) {
     }
 }
 
-/// TCP options, a whole number of words.
+/// TCP options, a whole number of words: those of an ordinary SYN, or whatever.
 pub fn options(random: &mut Random) -> Vec<u8> {
+    const ORDINARY: [&[u8]; 5] = [
+        &[2, 4, 5, 180],
+        &[4, 2, 1, 1],
+        &[3, 3, 7, 1],
+        &[1, 1, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0],
+        &[0, 0, 0, 0],
+    ];
+    if !random.once_in(3) {
+        let kinds = random.below(5);
+        return (0..kinds).flat_map(|_| random.pick(&ORDINARY).to_vec()).take(40).collect();
+    }
     let words = random.pick(&[0, 1, 3, 5, 5, 9, 10]);
     random.bytes(words * 4)
 }

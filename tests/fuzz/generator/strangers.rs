@@ -84,7 +84,7 @@ fn double(family: Family) -> IpAddr {
         }
     };
     let wanted = bit(family.vip());
-    (0..).map(numbered).find(|address| bit(*address) == wanted).expect("one of a thousand has it")
+    (0..100_000).map(numbered).find(|address| bit(*address) == wanted).expect("one of a thousand has it")
 }
 
 /// From where a backend serves, or nearly, to a SNAT port, or nearly.

@@ -63,6 +63,13 @@ impl Talk {
         }
     }
 
+    /// Of a client that has no other one.
+    pub fn of_client(random: &mut Random, family: Family, service: Service, number: u8) -> Self {
+        let talk = Self::new(random, family, &[service]);
+        let client = SocketAddr::new(family.client(20 + number), talk.client.port());
+        Self { client, client_link: 0, client_mac: GATEWAY_MAC, ..talk }
+    }
+
     fn key(&self) -> Tuple {
         (self.client, self.family.service(self.service))
     }
@@ -79,8 +86,7 @@ impl Talk {
         let (speaker, flags, data) = match (style, state) {
             _ if !is_regular => whatever(random),
             (Style::Storm, Some(State::Established)) => (Speaker::Backend, RST, 0),
-            (Style::Storm, Some(State::Closed)) => (Speaker::Client, SYN, 0),
-            (Style::Storm | Style::Crowd, None) => (Speaker::Client, SYN, 0),
+            (Style::Storm, None | Some(State::Closed)) | (Style::Crowd, None) => (Speaker::Client, SYN, 0),
             (Style::Storm | Style::Crowd, Some(State::SynSent)) => (Speaker::Backend, SYN | ACK, 0),
             (Style::Storm | Style::Crowd, Some(State::SynReceived)) => (Speaker::Client, ACK, 0),
             (Style::Crowd, Some(State::Established)) => (Speaker::Client, ACK | PSH, 10),

@@ -5,7 +5,6 @@ use lb_common::{counters::Counter, tcp::State};
 use super::{
     Model, Outcome, Packet, Service, Tuple,
     ports::{Beginning, Port},
-    syn::KeptSyn,
     tables::is_martian,
 };
 
@@ -23,7 +22,7 @@ impl Model {
             Some(backend) => self.reachable(packet, service, hash, backend)?,
             None => return Err(self.answer(packet, Counter::ResetNoBackend)),
         };
-        let Some(mut syn) = KeptSyn::of(packet) else {
+        let Some(mut syn) = self.keep(packet) else {
             return Err(Outcome::Dropped(Counter::DropTtlExpired));
         };
         (syn.hash, syn.backend) = (hash, backend);

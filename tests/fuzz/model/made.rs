@@ -68,7 +68,7 @@ fn tcp(key: Tuple, entry: &Entry, options: Vec<u8>) -> Vec<u8> {
     tcp.extend(key.1.port().to_be_bytes());
     tcp.extend(syn.sequence.to_be_bytes());
     tcp.extend([0; 4]);
-    tcp.extend([((20 + options.len()) / 4 * 16) as u8, syn.flags]);
+    tcp.extend([((20 + options.len()) / 4 * 16) as u8 | u8::from(syn.accurate_ecn), syn.flags]);
     tcp.extend(syn.window);
     tcp.extend([0; 4]);
     tcp.extend(options);

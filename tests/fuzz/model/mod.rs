@@ -109,8 +109,8 @@ pub struct Model {
     pub half_open: HashMap<Tuple, Entry>,
     /// Whose turn it is, by source and service.
     pub turns: HashMap<(std::net::IpAddr, u8), u64>,
-    /// What is remembered of each backend's behaviour.
-    pub memories: HashMap<u16, Memory>,
+    /// What is remembered of each service on a backend.
+    pub memories: HashMap<(u16, u8), Memory>,
     /// The tick that it is.
     now: u32,
     effects: Effects,

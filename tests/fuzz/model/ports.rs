@@ -157,9 +157,11 @@ impl Model {
             State::Closed => self.is_expired(Tier::HalfOpen, reverse),
             _ => return Held::Firmly,
         };
-        // What redispatch took back waits, closed and without a twin, and is worth no more than a handshake.
-        let is_undone = self.twin_of(Tier::HalfOpen, reverse).is_none();
-        let is_handshake = entry.state == State::SynSent || is_undone;
+        // What is closed and never was a connection is worth no more than a handshake: taken back, refused, or reset by its
+        // client. One that was, and that the flow table had no room for, shows it; and so does one that was ended by us.
+        let forward = self.twin_of(Tier::HalfOpen, reverse).map(|key| &self.half_open[&key]);
+        let was_connection = forward.is_some_and(|entry| entry.stays_below || entry.adopted || entry.reset);
+        let is_handshake = entry.state == State::SynSent || !was_connection;
         match (is_over, is_handshake) {
             (true, _) if self.give_up(reverse) => Held::Free,
             (true, _) | (false, false) => Held::Firmly,

@@ -4,7 +4,7 @@
 use lb_common::{
     abi::Evidence,
     counters::Counter,
-    limits::{REDISPATCH_BACKENDS, REDISPATCH_PORTS},
+    limits::{REDISPATCH_BACKENDS, REDISPATCH_CROWDED, REDISPATCH_PORTS},
     tcp::{
         State,
         flags::{ACK, RST, SYN},
@@ -12,7 +12,7 @@ use lb_common::{
 };
 
 use super::{
-    Arrival, Model, Outcome, Packet, Tier, Tuple,
+    Arrival, Model, Outcome, Packet, Service, Tier, Tuple,
     flow::{Entry, ticks_since},
     ports::{Beginning, Port},
     syn::KeptSyn,
@@ -57,35 +57,33 @@ impl Model {
         let key = packet.key();
         let entry = self.half_open[&key].clone();
         let (forward, reverse) = if entry.reverse { (entry.twin, key) } else { (key, entry.twin) };
-        let Some(cause) = cause(packet, entry.reverse, &self.half_open[&forward]) else {
+        let client = self.half_open[&forward].clone();
+        let Some(cause) = cause(packet, entry.reverse, &client) else {
             return Ok(());
         };
         match cause {
-            Cause::Refused => self.tell(entry.backend, Evidence::Refused),
+            Cause::Refused => self.tell(&client, Evidence::Refused),
             Cause::Silence => {
                 self.count(Counter::SynRetransmitted);
-                // The backend's entry is as old as the backend's part in it.
+                // The backend's entry is as old as the last SYN that the backend was sent.
                 if ticks_since(self.now, self.half_open[&reverse].last_seen) >= SILENCE {
-                    self.tell(entry.backend, Evidence::Silent);
+                    self.tell(&client, Evidence::Silent);
                 }
             }
             Cause::Unreachable | Cause::Foreign => {}
         }
-        if let Some((backend, attempt)) = self.elsewhere(forward, cause) {
+        if let Some(place) = self.elsewhere(forward, cause) {
             let syn = (cause == Cause::Silence).then_some(packet);
-            return Err(Turn::Over(self.carry_out(
-                packet.arrival,
-                Some(packet),
-                syn,
-                forward,
-                backend,
-                attempt,
-            )));
+            return Err(Turn::Over(self.carry_out(packet.arrival, Some(packet), syn, forward, place)));
         }
         match cause {
             Cause::Refused | Cause::Foreign => self.count(Counter::RefusalPassed),
             // What is answered from now on is this SYN, which may be another one.
-            Cause::Silence => self.keep_again(forward, packet)?,
+            Cause::Silence => {
+                let now = self.now;
+                self.entry_mut(Tier::HalfOpen, reverse).expect("it was found").last_seen = now;
+                self.keep_again(forward, packet)?;
+            }
             Cause::Unreachable => {}
         }
         Ok(())
@@ -106,14 +104,15 @@ impl Model {
         if !waits || sequence != forward.syn.sequence {
             return None;
         }
-        self.tell(reverse.backend, Evidence::Unreachable);
-        let (backend, attempt) = self.elsewhere(key, Cause::Unreachable)?;
-        Some(self.carry_out(arrival, None, None, key, backend, attempt))
+        let forward = forward.clone();
+        self.tell(&forward, Evidence::Unreachable);
+        let place = self.elsewhere(key, Cause::Unreachable)?;
+        Some(self.carry_out(arrival, None, None, key, place))
     }
 
     /// A SYN seen again replaces what is kept.
     fn keep_again(&mut self, forward: Tuple, packet: Packet<'_>) -> Result<(), Turn> {
-        let Some(syn) = KeptSyn::of(packet) else {
+        let Some(syn) = self.keep(packet) else {
             return super::transition::dropped(Counter::DropTtlExpired);
         };
         let entry = self.entry_mut(Tier::HalfOpen, forward).expect("it was found");
@@ -125,24 +124,38 @@ impl Model {
     fn elsewhere(&self, forward: Tuple, cause: Cause) -> Option<(u16, u8)> {
         let entry = &self.half_open[&forward];
         let attempt = Attempt::of(entry.attempt);
-        let is_usable = |backend: u16| self.is_usable(forward.0, backend);
-        if cause == Cause::Foreign && attempt.ports + 1 < REDISPATCH_PORTS && is_usable(entry.backend) {
+        if cause == Cause::Foreign
+            && attempt.ports + 1 < REDISPATCH_PORTS
+            && self.is_usable(forward.0, entry.backend)
+        {
             return Some((entry.backend, Attempt { ports: attempt.ports + 1, ..attempt }.number()));
         }
+        self.next_backend(forward, entry, (entry.backend, entry.attempt), cause == Cause::Silence)
+    }
+
+    /// The next backend of a connection's sequence that can be reached, behind a place in it.
+    fn next_backend(
+        &self,
+        client: Tuple,
+        entry: &Entry,
+        (backend, attempt): (u16, u8),
+        by_client: bool,
+    ) -> Option<(u16, u8)> {
+        let attempt = Attempt::of(attempt);
         let list = self.list_from(entry.service, entry.syn.hash);
         // The policy's choice and seven more, where there are more than eight.
         let most = REDISPATCH_BACKENDS as usize;
         let asked = &list[..if list.len() > most { most - 1 } else { list.len() }];
         for number in attempt.place..attempt.place + most {
             let all_were_asked = number >= asked.len();
-            if asked.is_empty() || (all_were_asked && cause != Cause::Silence) {
+            if asked.is_empty() || (all_were_asked && !by_client) {
                 return None;
             }
             // A client that goes on asking is sent through the list again.
             let (place, again) = (number % asked.len(), attempt.again || all_were_asked);
             let id = asked[place];
-            let was_asked = id == entry.backend || (!again && id == entry.syn.backend);
-            if !was_asked && is_usable(id) {
+            let was_asked = id == backend || (!again && id == entry.syn.backend);
+            if !was_asked && self.is_usable(client.0, id) {
                 return Some((id, Attempt { place: place + 1, again, ports: 0 }.number()));
             }
         }
@@ -156,8 +169,7 @@ impl Model {
         packet: Option<Packet<'_>>,
         syn: Option<Packet<'_>>,
         key: Tuple,
-        backend: u16,
-        attempt: u8,
+        place: (u16, u8),
     ) -> Outcome {
         const FAILED: Outcome = Outcome::Dropped(Counter::DropRedispatchFailed);
         let Some(service) = self.tables.services.get(&key.1).cloned() else {
@@ -179,20 +191,46 @@ impl Model {
         let now = self.now;
         let undone = self.entry_mut(Tier::HalfOpen, old.twin).expect("it was found");
         (undone.state, undone.last_seen) = (State::Closed, now);
-        let moved = old.backend != backend;
-        let hash = old.syn.hash;
-        let forward =
-            Entry { state: State::SynSent, attempt, hop, service: service.id, stays_below: false, ..old };
-        let beginning = Beginning { forward, key, service };
-        if self.allocate(&beginning, backend, hash) == Port::NoneFree {
+        let former = old.backend;
+        let mut forward =
+            Entry { state: State::SynSent, hop, service: service.id, stays_below: false, ..old };
+        // What we make has a right checksum, and nothing but what is kept.
+        forward.syn.sound |= syn.is_none();
+        let Some(backend) = self.find_room(key, forward, service, place, syn.is_some()) else {
             return syn.map_or(FAILED, |packet| self.answer(packet, Counter::ResetNoPort));
-        }
-        self.count(if moved { Counter::Redispatched } else { Counter::RedispatchedPort });
+        };
+        self.count(if backend == former { Counter::RedispatchedPort } else { Counter::Redispatched });
         let entry = self.half_open[&key].clone();
         match syn {
             Some(packet) => self.send_on(packet, &entry),
             None => self.send_made(arrival, packet, key, &entry).unwrap_or(FAILED),
         }
+    }
+}
+
+impl Model {
+    /// Enters a connection at the first backend from this place of its sequence on that has a port for it; that backend. Not
+    /// everybody is asked: the ports of one backend are enough work for a packet.
+    fn find_room(
+        &mut self,
+        key: Tuple,
+        forward: Entry,
+        service: Service,
+        mut place: (u16, u8),
+        by_client: bool,
+    ) -> Option<u16> {
+        let hash = forward.syn.hash;
+        let mut beginning = Beginning { forward, key, service };
+        for number in 0..REDISPATCH_CROWDED {
+            if number > 0 {
+                place = self.next_backend(key, &beginning.forward, place, by_client)?;
+            }
+            beginning.forward.attempt = place.1;
+            if self.allocate(&beginning, place.0, hash) == Port::Entered {
+                return Some(place.0);
+            }
+        }
+        None
     }
 }
 

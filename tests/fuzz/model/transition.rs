@@ -49,8 +49,11 @@ impl Model {
             return dropped(Counter::DropBeingCollected);
         }
         let comes_again = segment.has(SYN) && !segment.has(ACK | RST);
-        if entry.state == State::Closed && !entry.reverse && comes_again {
-            if !self.remove_pair(tier, key, State::Closed) {
+        let is_gone = matches!(condition, Condition::Absent | Condition::Reset);
+        // The client knows that it is over, whoever has ended it.
+        let is_over = entry.state == State::Closed || entry.reset || is_gone;
+        if is_over && !entry.reverse && comes_again {
+            if !self.remove_pair(tier, key, entry.state) {
                 return dropped(Counter::DropBeingCollected);
             }
             self.count(Counter::FlowReopened);
@@ -101,7 +104,7 @@ impl Model {
                 return;
             }
             if entry.reverse && entry.state == State::Established {
-                self.backend_resets(entry.backend);
+                self.backend_resets(entry);
             }
         }
         let completes = entry.state == State::SynReceived && !entry.reverse && next != State::Closed;

@@ -1,7 +1,11 @@
 //! Packets that come again, and clients that come again from the same port.
 
 use lb_common::{
-    abi::StateWord,
+    abi::{
+        StateWord,
+        backend_state::{ACTIVE, RESET as BACKEND_RESET},
+        flow_flags::RESET,
+    },
     counters::Counter::{
         DropBeingCollected, FlowClosed, FlowEstablished, FlowOpened, FlowReopened, Forwarded, RefusalPassed,
         SynRetransmitted,
@@ -87,6 +91,31 @@ fn a_refused_connection_is_reopened_too() {
         let syn = talk.client_says(SYN, &[]);
         rig.forwards(&talk, "the next SYN", &syn, &[FlowReopened, FlowOpened, Forwarded]);
         rig.expect(&talk, Tier::HalfOpen, SynSent, 0);
+    });
+}
+
+#[test]
+fn a_client_whose_connection_we_have_ended_may_come_again_from_its_port() {
+    each_family("a_client_whose_connection_we_have_ended_may_come_again_from_its_port", |rig, family| {
+        rig.choose(family, Service::Api, &[FIRST]);
+        for (port, by_operator) in [(45_010, true), (45_011, false)] {
+            let mut talk = Conversation::new(family, Service::Api, port, FIRST);
+            rig.open(&mut talk);
+            if by_operator {
+                rig.flag(Tier::Flows, talk.forward_key(), RESET);
+                rig.flag(Tier::Flows, talk.reverse_key(), RESET);
+            } else {
+                rig.set_backend_state(family, FIRST, BACKEND_RESET);
+            }
+            rig.choose(family, Service::Api, &[FOURTH]);
+            let mut again = talk.clone().to(FOURTH);
+            let syn = again.client_says(SYN, &[]);
+            rig.forwards(&again, "the SYN", &syn, &[FlowReopened, FlowOpened, Forwarded]);
+            rig.expect(&again, Tier::HalfOpen, SynSent, 0);
+            assert_eq!(rig.get(Tier::Flows, talk.reverse_key()), None, "the old reverse entry");
+            rig.set_backend_state(family, FIRST, ACTIVE);
+            rig.choose(family, Service::Api, &[FIRST]);
+        }
     });
 }
 

@@ -1,7 +1,12 @@
 //! What the agent is told of backends that do not behave, and how often.
 
+use std::net::SocketAddr;
+
 use lb_common::{
-    abi::Evidence::{self, Refused, Resets, Silent, Unreachable},
+    abi::{
+        Evidence::{self, Refused, Resets, Silent, Unreachable},
+        EvidenceKey, RESET_CLIENTS,
+    },
     counters::Counter::{
         FlowClosed, Forwarded, PortCollision, Redispatched, RedispatchedPort, ResetOutOfWindow,
         SynRetransmitted,
@@ -15,7 +20,7 @@ use crate::{
         flags::{ACK, RST, SYN},
     },
     rig::{
-        Conversation, Rig, Tier, each_family,
+        Conversation, Rig, Tier, each_family, now_tick,
         setting::{CONTROLLERS, FIRST, FOURTH, Family, Service},
     },
 };
@@ -26,11 +31,13 @@ const SILENCE: u32 = 45;
 /// After so many ticks the same is told again (0.25 s).
 const AGAIN: u32 = 15;
 
-/// RSTs that make a burst.
-const BURST: u16 = 8;
-
 /// Just now, however long the test takes: seen in ten seconds.
 const FRESH: u32 = 0_u32.wrapping_sub(600);
+
+/// The API on the first controller.
+fn api(family: Family) -> EvidenceKey {
+    EvidenceKey::new(FIRST.id, Service::Api.id(family))
+}
 
 fn begun(rig: &mut Rig, family: Family, port: u16) -> (Conversation, Packet) {
     rig.choose_from(family, Service::Api, &[FIRST], &CONTROLLERS);
@@ -50,10 +57,10 @@ fn fails(rig: &mut Rig, family: Family, port: u16, kind: Evidence) {
     rig.redispatches((&talk, &next), "it fails", packet, &syn, &[Redispatched, Forwarded]);
 }
 
-/// Lets the last time that something was told of a backend be so long ago.
-fn last_told(rig: &mut Rig, kind: Evidence, ticks: u32) {
-    let now = (crate::rig::now_ns() >> lb_common::tick::TICK_SHIFT) as u32;
-    rig.edit_evidence(FIRST.id, |cell| cell.told[kind as usize] = now.wrapping_sub(ticks));
+/// Lets the last time that something was told be so long ago.
+fn last_told(rig: &mut Rig, key: EvidenceKey, kind: Evidence, ticks: u32) {
+    let now = now_tick();
+    rig.edit_evidence(key, |cell| cell.told[kind as usize] = now.wrapping_sub(ticks));
 }
 
 #[test]
@@ -63,10 +70,10 @@ fn the_same_is_told_once_in_a_while() {
         for (port, kind) in [(24_000, Refused), (24_010, Unreachable)] {
             fails(rig, family, port, kind);
             assert_eq!(rig.told(), [(FIRST.id, kind)], "the first time");
-            last_told(rig, kind, FRESH);
+            last_told(rig, api(family), kind, FRESH);
             fails(rig, family, port + 1, kind);
             assert_eq!(rig.told(), [], "at once again");
-            last_told(rig, kind, AGAIN);
+            last_told(rig, api(family), kind, AGAIN);
             fails(rig, family, port + 2, kind);
             assert_eq!(rig.told(), [(FIRST.id, kind)], "after a while");
         }
@@ -78,9 +85,9 @@ fn each_backend_and_each_kind_is_told_by_itself() {
     each_family("each_backend_and_each_kind_is_told_by_itself", |rig, family| {
         rig.forget_evidence();
         for kind in [Refused, Unreachable, Silent, Resets] {
-            last_told(rig, kind, FRESH);
+            last_told(rig, api(family), kind, FRESH);
         }
-        last_told(rig, Unreachable, AGAIN);
+        last_told(rig, api(family), Unreachable, AGAIN);
         fails(rig, family, 24_100, Refused);
         assert_eq!(rig.told(), [], "that kind has just been told");
         fails(rig, family, 24_101, Unreachable);
@@ -153,24 +160,49 @@ fn what_is_not_to_be_believed_is_not_told() {
     });
 }
 
-/// Opens connections to the first backend.
-fn open(rig: &mut Rig, family: Family, first: u16, count: u16) -> Vec<Conversation> {
+/// A port that nobody probes and that is refused all the time says nothing of the others, and keeps nothing from being told.
+#[test]
+fn each_service_is_told_by_itself() {
+    each_family("each_service_is_told_by_itself", |rig, family| {
+        rig.forget_evidence();
+        rig.choose_from(family, Service::Mapped, &[FIRST], &[FIRST, FOURTH]);
+        let mut other = Conversation::new(family, Service::Mapped, 24_103, FIRST);
+        let syn = rig.syn(&mut other);
+        let next = other.clone().to(FOURTH);
+        rig.redispatches((&other, &next), "it refuses", &other.refusal(), &syn, &[Redispatched, Forwarded]);
+        assert_eq!(rig.told(), [(FIRST.id, Refused)], "one service");
+        last_told(rig, EvidenceKey::new(FIRST.id, Service::Mapped.id(family)), Refused, FRESH);
+        fails(rig, family, 24_104, Refused);
+        assert_eq!(rig.told(), [(FIRST.id, Refused)], "another service");
+    });
+}
+
+/// Opens connections of these hosts to the first backend, in turn.
+fn open(rig: &mut Rig, family: Family, hosts: &[u8], ports: std::ops::Range<u16>) -> Vec<Conversation> {
     rig.choose(family, Service::Api, &[FIRST]);
-    let of = |port| Conversation::new(family, Service::Api, port, FIRST);
-    let mut talks: Vec<Conversation> = (first..first + count).map(of).collect();
+    let clients = ports.zip(hosts.iter().cycle());
+    let of = |(port, host): (u16, &u8)| {
+        Conversation::of(SocketAddr::new(family.client(*host), port), family, Service::Api, FIRST)
+    };
+    let mut talks: Vec<Conversation> = clients.map(of).collect();
     for talk in &mut talks {
         rig.open(talk);
     }
     talks
 }
 
+/// So many hosts.
+fn hosts(count: usize) -> Vec<u8> {
+    (1..250).step_by(7).take(count).collect()
+}
+
 /// Resets connections one after the other within one moment.
-fn reset(rig: &mut Rig, talks: &mut [Conversation]) {
+fn reset(rig: &mut Rig, family: Family, talks: &mut [Conversation]) {
     for talk in talks {
         let reset = talk.backend_says(RST, &[]);
         rig.returns(talk, "the backend's RST", &reset, &[FlowClosed, Forwarded]);
-        let ahead = (crate::rig::now_ns() >> lb_common::tick::TICK_SHIFT) as u32 + 600;
-        rig.edit_evidence(FIRST.id, |cell| cell.burst_since = ahead);
+        let ahead = now_tick() + 600;
+        rig.edit_evidence(api(family), |cell| cell.burst_since = ahead);
     }
 }
 
@@ -178,14 +210,32 @@ fn reset(rig: &mut Rig, talks: &mut [Conversation]) {
 fn a_burst_of_resets_is_told_once() {
     each_family("a_burst_of_resets_is_told_once", |rig, family| {
         rig.forget_evidence();
-        let mut talks = open(rig, family, 24_500, 2 * BURST - 1);
-        reset(rig, &mut talks[..usize::from(BURST) - 1]);
+        let mut talks = open(rig, family, &hosts(RESET_CLIENTS), 24_500..24_515);
+        let (first, others) = talks.split_at_mut(RESET_CLIENTS - 1);
+        reset(rig, family, first);
         assert_eq!(rig.told(), [], "one less is none");
-        reset(rig, &mut talks[usize::from(BURST) - 1..usize::from(BURST)]);
+        reset(rig, family, &mut others[..1]);
         assert_eq!(rig.told(), [(FIRST.id, Resets)], "a burst");
-        last_told(rig, Resets, FRESH);
-        reset(rig, &mut talks[usize::from(BURST)..]);
+        last_told(rig, api(family), Resets, AGAIN);
+        reset(rig, family, &mut others[1..]);
         assert_eq!(rig.told(), [], "what follows is another burst, and has not come to its number");
+        let mut last = open(rig, family, &hosts(RESET_CLIENTS)[RESET_CLIENTS - 1..], 24_520..24_521);
+        reset(rig, family, &mut last);
+        assert_eq!(rig.told(), [(FIRST.id, Resets)], "another burst");
+    });
+}
+
+/// Who speaks nonsense on all its connections is reset on all of them.
+#[test]
+fn a_few_clients_are_no_burst() {
+    each_family("a_few_clients_are_no_burst", |rig, family| {
+        for (first, count) in [(24_550, 1), (24_600, 2), (24_650, RESET_CLIENTS - 1)] {
+            rig.forget_evidence();
+            let mut talks = open(rig, family, &hosts(count), first..first + 40);
+            reset(rig, family, &mut talks);
+            assert_eq!(rig.told(), [], "40 connections of {count} clients");
+            assert_eq!(rig.evidence_of(api(family)).resets as usize, count, "different clients");
+        }
     });
 }
 
@@ -193,10 +243,12 @@ fn a_burst_of_resets_is_told_once() {
 fn resets_over_a_long_time_are_no_burst() {
     each_family("resets_over_a_long_time_are_no_burst", |rig, family| {
         rig.forget_evidence();
-        let mut talks = open(rig, family, 24_600, 2 * BURST);
+        let mut talks = open(rig, family, &hosts(2 * RESET_CLIENTS), 24_700..24_716);
         for talk in &mut talks {
-            reset(rig, std::slice::from_mut(talk));
-            rig.edit_evidence(FIRST.id, |cell| cell.burst_since = cell.burst_since.wrapping_sub(600 + 120));
+            reset(rig, family, std::slice::from_mut(talk));
+            rig.edit_evidence(api(family), |cell| {
+                cell.burst_since = cell.burst_since.wrapping_sub(600 + 120);
+            });
         }
         assert_eq!(rig.told(), [], "each begins to count anew");
     });
@@ -206,14 +258,14 @@ fn resets_over_a_long_time_are_no_burst() {
 fn resets_that_show_nothing_are_not_counted() {
     each_family("resets_that_show_nothing_are_not_counted", |rig, family| {
         rig.forget_evidence();
-        let mut talks = open(rig, family, 24_700, 3 * BURST);
-        let (far, others) = talks.split_at_mut(usize::from(BURST));
+        let mut talks = open(rig, family, &hosts(3 * RESET_CLIENTS), 24_800..24_824);
+        let (far, others) = talks.split_at_mut(RESET_CLIENTS);
         for talk in far {
             let reset = talk.backend_says(RST, &[]);
             let reset = Packet { sequence: reset.sequence.wrapping_add(1 << 30), ..reset };
             rig.returns(talk, "a RST out of window", &reset, &[ResetOutOfWindow, Forwarded]);
         }
-        let (clients, closing) = others.split_at_mut(usize::from(BURST));
+        let (clients, closing) = others.split_at_mut(RESET_CLIENTS);
         for talk in clients {
             let reset = talk.client_says(RST, &[]);
             rig.forwards(talk, "the client's RST", &reset, &[FlowClosed, Forwarded]);
@@ -225,6 +277,6 @@ fn resets_that_show_nothing_are_not_counted() {
             rig.returns(talk, "a RST instead of a FIN", &reset, &[FlowClosed, Forwarded]);
         }
         assert_eq!(rig.told(), [], "nothing is told");
-        rig.edit_evidence(FIRST.id, |cell| assert_eq!(cell.resets, 0, "nothing is counted"));
+        assert_eq!(rig.evidence_of(api(family)).resets, 0, "nothing is counted");
     });
 }

@@ -1,16 +1,16 @@
 //! A flood of SYNs from everywhere, which must neither take the ports nor the connections of others.
 
 use lb_common::{
-    counters::Counter::{FlowEstablished, Forwarded},
+    counters::Counter::{FlowEstablished, Forwarded, ResetNoPort},
     limits::HALF_OPEN_CONNECTIONS,
     tcp::State::{Established, SynSent},
 };
 
 use crate::{
-    packet::flags::{ACK, PSH, SYN},
+    packet::flags::{ACK, PSH, RST, SYN},
     rig::{
         Conversation, Rig, SMALL, Tier, Verdict, run,
-        setting::{FAMILIES, FIRST, Family, Service},
+        setting::{FAMILIES, FIRST, FOURTH, Family, Service},
         with,
     },
 };
@@ -26,11 +26,34 @@ fn next_random(state: &mut u64) -> u64 {
     *state
 }
 
+/// What comes behind each SYN of a flood, from the same source.
+#[derive(Clone, Copy, Debug)]
+enum Behind {
+    /// Nothing.
+    Nothing,
+    /// The same SYN, which is sent to another backend and leaves a mapping that was taken back.
+    Itself,
+    /// A RST, which leaves a closed pair.
+    Reset,
+}
+
+impl Behind {
+    /// The TCP flags of each source's packets.
+    fn flags(self) -> &'static [u8] {
+        match self {
+            Self::Nothing => &[SYN],
+            Self::Itself => &[SYN, SYN],
+            Self::Reset => &[SYN, RST],
+        }
+    }
+}
+
 /// Sends SYNs whose source differs in host and port. Their checksums are not made anew: nobody looks at them.
-fn flood(rig: &mut Rig, family: Family) {
+fn flood(rig: &mut Rig, family: Family, behind: Behind) {
     let template = Conversation::new(family, Service::Api, 1, FIRST).client_says(SYN, &[]);
     let mut frame = template.bytes();
     let (host_at, port_at) = (if family == Family::V4 { 29 } else { 37 }, template.tcp_at());
+    let flags_at = port_at + 13;
     let interface = rig.interfaces[0];
     let program = rig.forwarder();
     let mut state = 0x9e37_79b9_7f4a_7c15;
@@ -39,9 +62,18 @@ fn flood(rig: &mut Rig, family: Family) {
         // Hosts with even numbers from 128 on, of which none is another's client.
         frame[host_at] = host & 0xfe | 0x80;
         frame[port_at..port_at + 2].copy_from_slice(&[high, low]);
-        let verdict = run(program, &frame, interface).verdict;
-        assert_eq!(verdict, Verdict::Transmit, "SYN {number} of the flood is served as any other");
+        for flags in behind.flags() {
+            frame[flags_at] = *flags;
+            let verdict = run(program, &frame, interface).verdict;
+            assert_eq!(verdict, Verdict::Transmit, "packets of source {number} are served as any other");
+        }
     }
+}
+
+/// How many SYNs have been refused for want of a port.
+fn refused(rig: &Rig) -> u64 {
+    let counters = rig.counters();
+    counters.iter().find(|(name, _)| *name == ResetNoPort.name()).expect("there is such a counter").1
 }
 
 /// A handshake like any other, with whatever port there is.
@@ -61,14 +93,17 @@ fn handshake(rig: &mut Rig, family: Family, port: u16) {
     rig.expect(&talk, Tier::Flows, Established, 0);
 }
 
-fn survive(rig: &mut Rig, family: Family) {
+fn survive(rig: &mut Rig, family: Family, behind: Behind) {
+    rig.choose_from(family, Service::Api, &[FIRST], &[FIRST, FOURTH]);
     let mut old: Vec<Conversation> =
         (0..20).map(|number| Conversation::new(family, Service::Api, 61_000 + number, FIRST)).collect();
     for talk in &mut old {
         rig.open(talk);
     }
     let mut before = rig.all(family, Tier::Flows);
-    flood(rig, family);
+    let refused_before = refused(rig);
+    flood(rig, family, behind);
+    assert_eq!(refused(rig), refused_before, "a flood of SYNs is refused no port, behind each: {behind:?}");
     let mut after = rig.all(family, Tier::Flows);
     before.sort_by_key(|(at, _)| *at);
     after.sort_by_key(|(at, _)| *at);
@@ -87,12 +122,26 @@ fn survive(rig: &mut Rig, family: Family) {
     }
 }
 
-#[test]
-fn a_flood_of_syns_takes_neither_ports_nor_connections() {
+fn survives(test: &str, behind: Behind) {
     let sizes = lb_userspace::kernel::Sizes { half_open_table: HALF_OPEN_CONNECTIONS, ..SMALL };
-    with("a_flood_of_syns_takes_neither_ports_nor_connections", sizes, |rig| {
+    with(test, sizes, |rig| {
         for family in FAMILIES {
-            survive(rig, family);
+            survive(rig, family, behind);
         }
     });
+}
+
+#[test]
+fn a_flood_of_syns_takes_neither_ports_nor_connections() {
+    survives("a_flood_of_syns_takes_neither_ports_nor_connections", Behind::Nothing);
+}
+
+#[test]
+fn a_flood_of_doubled_syns_takes_neither_ports_nor_connections() {
+    survives("a_flood_of_doubled_syns_takes_neither_ports_nor_connections", Behind::Itself);
+}
+
+#[test]
+fn a_flood_of_syns_and_resets_takes_neither_ports_nor_connections() {
+    survives("a_flood_of_syns_and_resets_takes_neither_ports_nor_connections", Behind::Reset);
 }

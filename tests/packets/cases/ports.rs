@@ -1,8 +1,10 @@
 //! Which SNAT port a connection gets when others have it, and what happens when there is none.
 
 use lb_common::{
-    abi::StateWord,
-    abi::flow_flags::BACKEND_CLOSED_FIRST,
+    abi::{
+        StateWord,
+        flow_flags::{ADOPTED, BACKEND_CLOSED_FIRST, RESET, STAYS_BELOW},
+    },
     counters::Counter::{self, FlowOpened, Forwarded, HalfOpenTakenOver, PortCollision, ResetNoPort},
     limits::PORT_CANDIDATES,
     tcp::State::{self, Closed, Established, SynReceived, SynSent},
@@ -138,5 +140,31 @@ fn a_handshake_gives_way_when_every_port_is_in_use() {
             with_one_handshake(rig, family, number, FRESH);
         }
         with_one_handshake(rig, family, 7, STALE + 10);
+    });
+}
+
+/// A pair of the lower tier that was refused, or that its client gave up, was never a connection.
+#[test]
+fn a_pair_that_was_no_connection_gives_way_too() {
+    each_family("a_pair_that_was_no_connection_gives_way_too", |rig, family| {
+        let held = [0, STAYS_BELOW, ADOPTED, RESET];
+        for (port, flags) in (46_400..).zip(held) {
+            let mut talk = Conversation::new(family, Service::Api, port, FIRST);
+            occupy_all(rig, &talk);
+            talk = talk.with_candidate(9);
+            rig.remove(Tier::Flows, talk.reverse_key());
+            let stranger = rig.occupy(Tier::HalfOpen, &talk, Closed, FRESH);
+            let forward = rig.get(Tier::HalfOpen, talk.reverse_key()).expect("it has just been written").twin;
+            rig.flag(Tier::HalfOpen, forward, flags);
+            let syn = talk.client_says(SYN, &[]);
+            if flags == 0 {
+                let then = [HalfOpenTakenOver, FlowOpened, Forwarded];
+                rig.forwards(&talk, "it was none", &syn, &collisions(&then));
+                rig.expect(&talk, Tier::HalfOpen, SynSent, 0);
+                rig.expect_given_up(&stranger);
+            } else {
+                rig.answers(&talk, &format!("it was one: {flags:#x}"), &syn, &collisions(&[ResetNoPort]));
+            }
+        }
     });
 }

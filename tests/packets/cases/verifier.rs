@@ -1,5 +1,6 @@
 //! What the verifier thinks of the programs.
 
+use super::decap::controller::with_controller;
 use crate::rig::{Rig, SMALL, with, with_drop_log};
 
 /// A fifth of what the kernel allows (`BPF_COMPLEXITY_LIMIT_INSNS`, `include/linux/bpf.h`: one million), so that another
@@ -25,4 +26,18 @@ fn assert_room(rig: &mut Rig, setting: &str) {
 fn the_verifier_has_room_to_spare() {
     with("the_verifier_has_room_to_spare", SMALL, |rig| assert_room(rig, "as usual"));
     with_drop_log("the_verifier_has_room_to_spare", |rig| assert_room(rig, "with log_drops"));
+}
+
+/// What the program of a controller may take: it has less to do, and stays small.
+const MOST_OF_A_CONTROLLER: u32 = 10_000;
+
+#[test]
+fn the_verifier_has_little_to_do_for_a_controller() {
+    with_controller("the_verifier_has_little_to_do_for_a_controller", |controller| {
+        let info = controller.decap.program().expect("it is loaded").info();
+        let info = info.expect("the kernel tells about a program");
+        let count = info.verified_instruction_count().expect("the kernel tells the count, since Linux 5.16");
+        println!("decap: {count} instructions verified");
+        assert!(count < MOST_OF_A_CONTROLLER, "decap: the verifier went through {count} instructions");
+    });
 }

@@ -2,8 +2,8 @@
 
 use std::iter;
 
-use aya::maps::{Array, Map, MapData, MapInfo, RingBuf};
-use lb_common::abi::{BackendId, Evidence, EvidenceCell, EvidenceEvent};
+use aya::maps::{HashMap, Map, MapData, MapInfo, RingBuf};
+use lb_common::abi::{BackendId, Evidence, EvidenceCell, EvidenceEvent, EvidenceKey};
 use zerocopy::FromBytes as _;
 
 use super::Rig;
@@ -11,7 +11,7 @@ use super::Rig;
 /// The two maps of evidence, which no agent has opened here.
 pub struct EvidenceMaps {
     events: RingBuf<MapData>,
-    cells: Array<MapData, EvidenceCell>,
+    cells: HashMap<MapData, EvidenceKey, EvidenceCell>,
 }
 
 impl EvidenceMaps {
@@ -31,7 +31,7 @@ impl EvidenceMaps {
         };
         Self {
             events: named("EVIDENCE_EVENTS").try_into().expect("it is a ring"),
-            cells: named("EVIDENCE").try_into().expect("it is an array"),
+            cells: named("EVIDENCE").try_into().expect("it is a table"),
         }
     }
 }
@@ -55,24 +55,25 @@ impl Rig {
         iter::from_fn(|| events.next().map(|item| event(&item))).collect()
     }
 
-    /// Changes what the program remembers of a backend.
-    pub fn edit_evidence(&mut self, backend: BackendId, change: impl FnOnce(&mut EvidenceCell)) {
-        let cells = &mut self.evidence_maps().cells;
-        let mut cell = cells.get(&backend.into(), 0).expect("every backend has a cell");
+    /// What the program remembers of a service on a backend.
+    pub fn evidence_of(&mut self, key: EvidenceKey) -> EvidenceCell {
+        self.evidence_maps().cells.get(&key, 0).unwrap_or(EvidenceCell::EMPTY)
+    }
+
+    /// Changes it.
+    pub fn edit_evidence(&mut self, key: EvidenceKey, change: impl FnOnce(&mut EvidenceCell)) {
+        let mut cell = self.evidence_of(key);
         change(&mut cell);
-        cells.set(backend.into(), cell, 0).expect("a cell can be written");
+        self.evidence_maps().cells.insert(key, cell, 0).expect("a cell can be written");
     }
 
     /// Lets the program forget what it has seen of backends, and takes what it has told.
     pub fn forget_evidence(&mut self) {
         self.told();
         let cells = &mut self.evidence_maps().cells;
-        for backend in 0..32 {
-            let cell = cells.get(&backend, 0).expect("every backend has a cell");
-            if cell.told != [0; 4] || cell.resets != 0 {
-                let empty = EvidenceCell { told: [0; 4], burst_since: 0, resets: 0 };
-                cells.set(backend, empty, 0).expect("a cell can be written");
-            }
+        let keys: Vec<EvidenceKey> = cells.keys().map(|key| key.expect("the table can be walked")).collect();
+        for key in keys {
+            cells.remove(&key).expect("the cell is there");
         }
     }
 }

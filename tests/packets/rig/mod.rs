@@ -22,10 +22,10 @@ use lb_userspace::{
 };
 
 pub use conversation::{Conversation, reset_for};
-pub use fill::{TIMEOUTS, now_ns, seconds};
+pub use fill::{TIMEOUTS, now_ns, now_tick, seconds};
 pub use namespace::{index_of, ip};
 pub use redispatch::times;
-pub use row::Row;
+pub use row::{Row, difference};
 pub use run::{Verdict, run};
 pub use tables::{Entry, Tier, Tuple, key_bytes};
 

@@ -33,6 +33,7 @@ impl Conversation {
             ip_options: Vec::new(),
             extensions: Vec::new(),
             fragment: syn.fragment & 0xe000,
+            reserved: syn.reserved & 1,
             payload: Vec::new(),
             padding: Vec::new(),
             checksum: crate::packet::Checksum::Right,

@@ -87,7 +87,7 @@ impl Rig {
 }
 
 /// The expected and the actual bytes, in lines of 16, those that differ marked.
-fn difference(expected: &[u8], actual: &[u8]) -> String {
+pub fn difference(expected: &[u8], actual: &[u8]) -> String {
     let mut text = format!("expected {} bytes, got {}\n", expected.len(), actual.len());
     let line = |bytes: &[u8], at: usize| -> String {
         let shown: Vec<String> = bytes.iter().skip(at).take(16).map(|byte| format!("{byte:02x}")).collect();

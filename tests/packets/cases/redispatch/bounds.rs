@@ -13,12 +13,12 @@ use crate::rig::{
 };
 
 /// So many backends: those of the setting, then more on the first link.
-fn many(count: u8) -> Vec<Controller> {
+pub(super) fn many(count: u8) -> Vec<Controller> {
     let more = |id: u8| Controller { id: id.into(), mac: [2, 0, 0, 0, 1, id], link: 0, vip_is_source: false };
     CONTROLLERS.into_iter().chain((5..=16).map(more)).take(count.into()).collect()
 }
 
-fn set_states(rig: &mut Rig, family: Family, state: u8) {
+pub(super) fn set_states(rig: &mut Rig, family: Family, state: u8) {
     for controller in &many(16)[CONTROLLERS.len()..] {
         rig.set_backend_state(family, *controller, state);
     }

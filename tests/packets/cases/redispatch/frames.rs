@@ -52,6 +52,7 @@ fn syns(family: Family) -> Vec<Packet> {
         OPTIONS.iter().map(|length| Packet { tcp_options: options(*length), ..base.clone() }).collect();
     let ecn = [0x40, 0x80, 0xc0].map(|ecn| Packet { flags: SYN | ecn, ..base.clone() });
     syns.extend(ecn);
+    syns.extend([1, 7, 15].map(|reserved| Packet { reserved, ..base.clone() }));
     syns.extend([0, 1, 0x2e << 2, 0xff].map(|class| Packet { class, ..base.clone() }));
     syns.extend([0, 1, 0xffff].map(|label| Packet { label, ..base.clone() }));
     syns.extend([0, 1, 0xffff].map(|window| Packet { window, ..base.clone() }));

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod checksums;
+mod crowded;
 mod foreign;
 mod frames;
 mod icmp;
