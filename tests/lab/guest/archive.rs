@@ -76,7 +76,7 @@ impl<W: Write> Archive<W> {
         }
         self.to.write_all(name.as_bytes())?;
         // The header has 110 bytes; with the name it ends at a multiple of four, and so does the content.
-        self.to.write_all(&[0; 4][..1 + padding(110 + name.len() + 1)])?;
+        self.to.write_all(&[0; 4][..=padding(110 + name.len() + 1)])?;
         self.to.write_all(content)?;
         self.to.write_all(&[0; 4][..padding(content.len())])
     }
