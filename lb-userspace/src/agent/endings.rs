@@ -63,6 +63,11 @@ impl Endings {
         }
         due
     }
+
+    /// Has those ended again with the next look: it could not be begun.
+    pub fn again(&mut self, backends: &BTreeSet<BackendId>) {
+        self.0.iter_mut().filter(|(id, _)| backends.contains(id)).for_each(|(_, entry)| entry.ended = false);
+    }
 }
 
 #[cfg(test)]

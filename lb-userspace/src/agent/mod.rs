@@ -74,7 +74,7 @@ use self::{
 use crate::{
     config::{Config, ConfigFile, Overrides},
     control::{Command, Reply, types::Done},
-    health::{ProbeResult, Prober, TargetId},
+    health::{ProbeResult, Prober, Results, TargetId},
     kernel::{self, PinDirectory, batch::FlowTables, tables::EvidenceRing},
     net,
 };
@@ -96,14 +96,6 @@ pub struct Options {
     pub discard_flows: bool,
 }
 
-/// Waits for a moment; for ever where there is none.
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// How often the agent beats, looks at the neighbours and lets go of what is over.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -121,8 +113,12 @@ pub struct Agent {
     /// How services are asked.
     kinds: Kinds,
     targets: Targets,
+    /// Where it is told whether those have answered that were knocked at.
+    knocks: Results,
     /// What probes saw of credentials and certificates.
     tidings: Tidings,
+    /// A change of health is not in the tables yet.
+    is_stale: bool,
     /// Backends that have gone down and whose connections may have to be reset.
     verdicts: Verdicts,
     /// When the last tick was.
@@ -162,6 +158,7 @@ pub struct Agent {
 struct Events {
     commands: mpsc::Receiver<Command>,
     probes: mpsc::Receiver<(TargetId, ProbeResult)>,
+    knocks: mpsc::Receiver<(TargetId, ProbeResult)>,
     evidence: mpsc::Receiver<EvidenceEvent>,
     network: mpsc::Receiver<net::Event>,
     hangup: Signal,
@@ -175,7 +172,8 @@ struct Events {
 ///
 /// Whatever keeps it from serving, in a sentence.
 pub async fn run(options: Options) -> anyhow::Result<()> {
-    let (mut agent, server, probes) = setup::start(options).await?;
+    let (knocks, knocked) = mpsc::channel(64);
+    let (mut agent, server, probes) = setup::start(options, knocks).await?;
     let (commands, receiver) = mpsc::channel(64);
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(server.serve(commands, async {
@@ -184,6 +182,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut events = Events {
         commands: receiver,
         probes,
+        knocks: knocked,
         evidence: evidence::follow(EvidenceRing::open(agent.pins.path())?)?,
         network: net::watch()?,
         hangup: signal(SignalKind::hangup())?,
@@ -216,7 +215,9 @@ impl Agent {
                     self.network_changed(event, &mut events.network).await;
                 }
                 _ = tick.tick() => self.tick().await,
-                () = until(self.verdicts.next_due()) => self.carry_out_verdicts(),
+                // What was begun because of a change (probes, knocks) is on its way before the tables take its time.
+                () = tokio::task::yield_now(), if self.is_stale => self.apply(),
+                Some((target, result)) = events.knocks.recv() => self.knocked(target, &result),
                 Ok(()) = self.census.changed() => self.counted(),
                 _ = events.hangup.recv() => self.hung_up().await,
                 _ = events.terminate.recv() => self.leaving = Some(Leaving::Stay),
@@ -227,6 +228,7 @@ impl Agent {
 
     /// Writes the tables anew where something has changed.
     fn apply(&mut self) {
+        self.is_stale = false;
         if let Err(error) = self.try_apply() {
             log::error!("{error}");
         }

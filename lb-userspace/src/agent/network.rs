@@ -105,9 +105,10 @@ impl Network {
         self.facts.interfaces.get(&interface).is_some_and(|interface| interface.up && interface.carrier)
     }
 
-    /// The names of the interfaces that lead to backends and cannot carry packets at this moment.
-    pub fn cut_off(&self) -> BTreeSet<String> {
-        let leading: BTreeSet<u32> = self.routes.values().map(|route| route.interface).collect();
+    /// The names of the interfaces that lead to these backends and cannot carry packets at this moment.
+    pub fn cut_off(&self, backends: &BTreeSet<IpAddr>) -> BTreeSet<String> {
+        let leading = self.routes.iter().filter(|(backend, _)| backends.contains(backend));
+        let leading: BTreeSet<u32> = leading.map(|(_, route)| route.interface).collect();
         let name = |index: &u32| {
             self.facts.interfaces.get(index).map_or_else(|| index.to_string(), |it| it.name.clone())
         };

@@ -35,9 +35,10 @@ impl Agent {
         self.kinds.keep(config);
         self.prober.replace(targets);
         self.tidings.keep(|probed| self.targets.number_of(probed).is_some());
+        self.verdicts.keep(|probed| self.targets.number_of(probed).is_some());
     }
 
-    /// Takes in a result; a change of health is said and written to the tables.
+    /// Takes in a result; a change of health is said, and written to the tables soon.
     pub(super) fn probed(&mut self, target: TargetId, result: ProbeResult) {
         let Some(probed) = self.targets.get(target).cloned() else { return };
         self.tell_tidings(&probed, &result);
@@ -47,7 +48,7 @@ impl Agent {
             let fall = self.state.config().timing_of(&probed.service).fall.into();
             self.verdicts.changed(&probed, transition, fall);
             self.tell_health(&probed, transition, &result);
-            self.apply();
+            self.is_stale = true;
         }
         self.judge(&probed, &result, transition.is_some_and(|transition| transition.to == Health::Down));
     }

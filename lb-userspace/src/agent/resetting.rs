@@ -86,8 +86,11 @@ impl Agent {
             News::info(EventKind::FlowsReset, "").why("disabled, removed, or drained for long enough");
         let about = if let [name] = &*names { about.backend(name) } else { about };
         let (events, whose) = (self.events.clone(), names.join(", "));
-        let is_of = move |candidate: &Candidate<'_>| due.contains(&candidate.meta.backend);
-        self.end_connections(is_of, move |ended| tell(&events, &whose, about, ended));
+        let backends = due.clone();
+        let is_of = move |candidate: &Candidate<'_>| backends.contains(&candidate.meta.backend);
+        if !self.end_connections(is_of, move |ended| tell(&events, &whose, about, ended)) {
+            self.endings.again(&due);
+        }
     }
 
     /// Has the flows reset that match; whoever asked is answered when it is done.

@@ -19,7 +19,7 @@ use crate::{
         Server,
         types::{EventKind, Status},
     },
-    health::{ProbeResult, Prober, TargetId},
+    health::{ProbeResult, Prober, Results, TargetId},
     kernel::{self, DataPlane, DropLog, PinDirectory, Sizes, batch::FlowTables},
 };
 
@@ -27,6 +27,7 @@ use crate::{
 /// configuration has been found good and the pin directory free.
 pub async fn start(
     options: Options,
+    knocks: Results,
 ) -> anyhow::Result<(Agent, Server, mpsc::Receiver<(TargetId, ProbeResult)>)> {
     let (file, config, kinds) = Agent::read_config(&options)?;
     let mut network = Network::open().await?;
@@ -72,6 +73,8 @@ pub async fn start(
         prober,
         kinds,
         targets: Targets::default(),
+        knocks,
+        is_stale: false,
         tidings: Tidings::default(),
         verdicts: Verdicts::default(),
         without_carrier: BTreeSet::new(),

@@ -164,6 +164,12 @@ impl State {
         live.chain(self.ids.tombstones().flat_map(|gone| gone.addresses.iter().copied())).collect()
     }
 
+    /// The addresses of the backends that are not disabled.
+    pub fn addresses_in_use(&self) -> BTreeSet<IpAddr> {
+        let in_use = self.config.backends.iter().filter(|backend| backend.state != AdminState::Disabled);
+        in_use.flat_map(|backend| backend.addresses.iter().map(|address| address.value)).collect()
+    }
+
     /// Has the flows of a removed backend reset.
     pub fn cut(&mut self, id: BackendId) {
         self.ids.cut(id);

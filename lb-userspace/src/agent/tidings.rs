@@ -51,7 +51,7 @@ impl Tidings {
     /// Takes in what a probe saw; what has changed is news.
     pub fn take(&mut self, probed: &Probed, name: &str, result: &ProbeResult, now: SystemTime) -> Vec<News> {
         let before = self.seen.get(probed).cloned().unwrap_or_default();
-        let seen = complete(result.seen, before.seen);
+        let seen = complete(result, before.seen);
         let hindrance = match result.outcome {
             // Of a time-out that was noticed late the next probe knows more.
             Outcome::Failed(FailureReason::Late) => before.hindrance,
@@ -113,10 +113,14 @@ impl Tidings {
     }
 }
 
-/// What is known by now: a probe that failed did not get as far as to see.
-fn complete(mut seen: Seen, before: Seen) -> Seen {
-    seen.certificate_ends = seen.certificate_ends.or(before.certificate_ends);
-    seen.credential_end = seen.credential_end.or(before.credential_end);
+/// What is known by now: a probe that failed did not get as far as to see. One that did not and sees nothing of a certificate
+/// or a credential is by now asked in another way.
+fn complete(result: &ProbeResult, before: Seen) -> Seen {
+    let mut seen = result.seen;
+    if matches!(result.outcome, Outcome::Failed(_)) {
+        seen.certificate_ends = seen.certificate_ends.or(before.certificate_ends);
+        seen.credential_end = seen.credential_end.or(before.credential_end);
+    }
     if seen.credential == CredentialState::Unanswered {
         seen.credential = before.credential;
     }

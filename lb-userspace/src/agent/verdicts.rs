@@ -1,14 +1,16 @@
 //! When the connections of a backend that has gone down are reset: never by a false verdict. Pure.
 //!
 //! A probe that fails may say something of the backend, or of the balancer itself: its own uplink, its own CPU. So at the
-//! verdict everybody is asked once more at the same time, and what follows depends on who answers:
+//! verdict everybody is asked once more at the same time, at the port of the one that is down is knocked besides
+//! ([`Asker::knock`](crate::health::probe::Asker::knock)), and what follows depends on who answers:
 //!
 //! ```text
 //!  down ──► each other backend has answered a probe begun after the verdict, and none has failed one meanwhile
-//!             │ and this one has failed another, or is still silent after `PATIENCE`          ──► reset
+//!             │ and this one has failed another, or not answered the knocks                   ──► reset
 //!  down ──► those that have not gone down too have answered, but the balancer was in trouble,
 //!             │ or others failed at the same time: it may be the way to them that was lost
-//!             │ and this one has failed as many probes again as make a verdict               ──► reset
+//!             │ and this one has failed as many probes again as make a verdict, and none of
+//!             │ the others has failed one since                                              ──► reset
 //! ```
 //!
 //! Those that were down already are nobody's witnesses. Without any witness there is no reset. A backend that answers
@@ -22,11 +24,11 @@ use std::{
 use super::machines::{Machines, Probed};
 use crate::health::{Health, Machine, Outcome, ProbeResult, Transition};
 
-/// So long is an answer waited for that each other backend gives, before silence counts as one more failure. It costs the
-/// connections of a dead backend this time, and is a hundred round trips where a controller usually stands.
-const PATIENCE: Duration = Duration::from_millis(25);
+/// So long is an answer to the last knock waited for. It costs the connections of a dead backend this time, and is fifty round
+/// trips where a controller usually stands.
+const PATIENCE: Duration = Duration::from_millis(15);
 
-/// How many times as long as the slowest of the others, and as it took itself before, a backend may take to answer.
+/// How many times as long as a backend took to answer its last probe it may take to answer a knock.
 const PATIENCE_FACTOR: u32 = 2;
 
 /// The verdicts that wait.
@@ -50,7 +52,7 @@ struct Waiting {
     least: Proof,
     /// What the others have said, once all have been heard.
     cleared: Option<Cleared>,
-    /// It has failed a probe begun since.
+    /// It has failed a probe begun since, or not answered the knocks.
     has_failed: bool,
     /// Failed probes begun after the others were heard.
     failures: u32,
@@ -63,14 +65,12 @@ struct Cleared {
     at: Instant,
     /// What is wanted, by what they said.
     wanted: Proof,
-    /// Until when silence is no failure.
-    patience: Instant,
 }
 
 /// What a backend that is down has to do to lose its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Proof {
-    /// Be silent for longer than the others.
+    /// Be silent when it is knocked at.
     Silence,
     /// Fail one more probe.
     Failure,
@@ -119,14 +119,12 @@ impl Waiting {
         Some(if in_trouble { Proof::Verdict } else { wanted })
     }
 
-    /// From when on its connections are to be reset, if nothing else is heard.
-    fn due(&self, trouble: Option<Instant>) -> Option<Instant> {
-        let cleared = self.cleared?;
-        match self.wanted(trouble)? {
-            Proof::Silence | Proof::Failure if self.has_failed => Some(cleared.at),
-            Proof::Silence => Some(cleared.patience),
-            Proof::Failure => None,
-            Proof::Verdict => (self.failures >= self.fall).then_some(cleared.at),
+    /// Whether its connections are to be reset.
+    fn is_due(&self, trouble: Option<Instant>) -> bool {
+        match self.wanted(trouble) {
+            None => false,
+            Some(Proof::Silence | Proof::Failure) => self.has_failed,
+            Some(Proof::Verdict) => self.failures >= self.fall,
         }
     }
 }
@@ -162,31 +160,44 @@ impl Verdicts {
         for (of, waiting) in self.waiting.iter_mut().filter(of_the_service) {
             if of == probed {
                 waiting.probed(result);
+            } else if waiting.cleared.is_some() && has_newly_failed(probed, result, machines) {
+                // What it said is worth nothing any more: the way to all of them may be lost again.
+                waiting.again(result.at);
             }
             if waiting.cleared.is_none() {
                 let peers = machines.peers(of).filter(|peer| takes_part(peer, waiting));
-                let usual = machines.machine(of).map_or(Duration::ZERO, Machine::took);
-                waiting.cleared = heard(peers, waiting, usual, result.at);
+                waiting.cleared = heard(peers, waiting, result.at);
             }
         }
     }
 
-    /// When the next verdict is to be carried out, if nothing else is heard.
-    pub fn next_due(&self) -> Option<Instant> {
-        self.waiting.values().filter_map(|waiting| waiting.due(self.trouble)).min()
+    /// Takes in whether a backend that has gone down answered when it was knocked at.
+    pub fn knocked(&mut self, probed: &Probed, result: &ProbeResult) {
+        let Some(waiting) = self.waiting.get_mut(probed).filter(|waiting| result.begun >= waiting.since)
+        else {
+            return;
+        };
+        match result.outcome {
+            Outcome::Failed(reason) if reason.is_local() => {}
+            Outcome::Failed(_) => waiting.has_failed |= waiting.least == Proof::Silence,
+            // Something listens there: let it fail a whole probe.
+            Outcome::Up | Outcome::Opaque | Outcome::NotReady => {
+                waiting.least = waiting.least.max(Proof::Failure)
+            }
+        }
+    }
+
+    /// Forgets verdicts of what is not probed any more.
+    pub fn keep(&mut self, is_probed: impl Fn(&Probed) -> bool) {
+        self.waiting.retain(|probed, _| is_probed(probed));
     }
 
     /// Whose connections are to be reset now; each is told once.
-    pub fn due(&mut self, now: Instant) -> Vec<Probed> {
+    pub fn due(&mut self) -> Vec<Probed> {
         let trouble = self.trouble;
-        let is_due = |waiting: &Waiting| waiting.due(trouble).is_some_and(|due| due <= now);
-        let due: Vec<Probed> = self
-            .waiting
-            .iter()
-            .filter(|(_, waiting)| is_due(waiting))
-            .map(|(probed, _)| probed.clone())
-            .collect();
-        self.waiting.retain(|_, waiting| !is_due(waiting));
+        let due = self.waiting.iter().filter(|(_, waiting)| waiting.is_due(trouble));
+        let due: Vec<Probed> = due.map(|(probed, _)| probed.clone()).collect();
+        self.waiting.retain(|_, waiting| !waiting.is_due(trouble));
         due
     }
 
@@ -199,10 +210,30 @@ impl Verdicts {
         })
     }
 
-    /// Whether a backend that is down is worth asking often: its next probes decide.
-    pub fn is_in_doubt(&self, probed: &Probed) -> bool {
-        self.waiting.get(probed).is_some_and(|waiting| waiting.cleared.is_some())
+    /// Those of a service that are worth asking often although they are down: their next probes decide.
+    pub fn in_doubt(&self, service: &str) -> Vec<Probed> {
+        let in_doubt =
+            |(of, waiting): &(&Probed, &Waiting)| of.service == service && waiting.cleared.is_some();
+        self.waiting.iter().filter(in_doubt).map(|(of, _)| of.clone()).collect()
     }
+}
+
+/// How long to wait for an answer when a backend is knocked at that has gone down.
+pub fn patience(probed: &Probed, machines: &Machines) -> Duration {
+    let all = machines.peers(probed).chain(machines.machine(probed));
+    let slowest = all.map(Machine::took).max().unwrap_or_default();
+    PATIENCE.max(slowest * PATIENCE_FACTOR)
+}
+
+/// Whether a witness has failed by this result that had not failed before.
+fn has_newly_failed(probed: &Probed, result: &ProbeResult, machines: &Machines) -> bool {
+    let has_failed = matches!(result.outcome, Outcome::Failed(reason) if !reason.is_local());
+    let is_new = |peer: &Machine| {
+        peer.health() != Health::Down
+            || peer.since() == result.at
+            || peer.failing().is_some_and(|(failures, _)| failures == 1)
+    };
+    has_failed && machines.machine(probed).is_some_and(is_new)
 }
 
 /// Whether another backend can speak for the balancer: one that was not down before.
@@ -211,31 +242,22 @@ fn takes_part(peer: &Machine, waiting: &Waiting) -> bool {
         && (peer.health() != Health::Down || peer.since() >= waiting.first_failure)
 }
 
-/// What the others say, where the backend itself usually takes so long to answer: `None` until each has answered a probe begun after the verdict, or has gone down too, and at least
+/// What the others say: `None` until each has answered a probe begun after the verdict, or has gone down too, and at least
 /// one has answered.
-fn heard<'a>(
-    peers: impl Iterator<Item = &'a Machine>,
-    waiting: &Waiting,
-    usual: Duration,
-    now: Instant,
-) -> Option<Cleared> {
-    let (mut slowest, mut asked, mut wanted) = (None, waiting.since, Proof::Silence);
+fn heard<'a>(peers: impl Iterator<Item = &'a Machine>, waiting: &Waiting, now: Instant) -> Option<Cleared> {
+    let (mut answered, mut wanted) = (false, Proof::Silence);
     for peer in peers {
         let last = peer.last().filter(|last| last.begun >= waiting.since)?;
         match last.outcome {
             Outcome::Failed(_) if peer.health() == Health::Down => {}
             Outcome::Failed(_) => return None,
-            Outcome::Up | Outcome::Opaque | Outcome::NotReady => {
-                slowest = slowest.max(Some(last.at.saturating_duration_since(last.begun)));
-            }
+            Outcome::Up | Outcome::Opaque | Outcome::NotReady => answered = true,
         }
-        asked = asked.max(last.begun);
         if peer.failed_at().is_some_and(|failed| failed >= waiting.first_failure) {
             wanted = Proof::Verdict;
         }
     }
-    let patience = PATIENCE.max(slowest?.max(usual) * PATIENCE_FACTOR);
-    Some(Cleared { at: now, wanted, patience: now.max(asked + patience) })
+    answered.then_some(Cleared { at: now, wanted })
 }
 
 #[cfg(test)]

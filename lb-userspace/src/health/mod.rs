@@ -17,4 +17,4 @@ pub use failure::FailureReason;
 pub use machine::{Health, Machine, Thresholds, Transition, follow};
 pub use outcome::{CredentialEnd, CredentialKind, CredentialState, Outcome, ProbeResult, Seen};
 pub use probe::ProbeKind;
-pub use prober::{Prober, Target, TargetId};
+pub use prober::{Prober, Results, Target, TargetId};

@@ -42,6 +42,9 @@ pub const MAX_IN_FLIGHT: usize = 256;
 /// Results that may wait for their reader; a full channel holds the next probes back.
 const RESULTS: usize = 1024;
 
+/// Where results go.
+pub type Results = mpsc::Sender<(TargetId, ProbeResult)>;
+
 /// One service on one address of a backend, named by whoever owns the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetId(pub u64);
@@ -70,6 +73,7 @@ enum Command {
     Remove(TargetId),
     Replace(BTreeMap<TargetId, Target>),
     Ask(TargetId),
+    Knock(TargetId, Duration, Results),
     Wake(TargetId),
     Hurry(TargetId, bool),
 }
@@ -109,6 +113,11 @@ impl Prober {
         self.send(Command::Ask(id));
     }
 
+    /// Knocks at the port of a target beside its probes, and waits so long for an answer ([`Asker::knock`]).
+    pub fn knock(&self, id: TargetId, patience: Duration, results: Results) {
+        self.send(Command::Knock(id, patience, results));
+    }
+
     /// Asks one target soon, as when a connection to it had to be saved: now, or a quarter of its interval after the
     /// last probe.
     pub fn wake(&self, id: TargetId) {
@@ -134,11 +143,11 @@ struct Answer {
 struct Task {
     schedule: Schedule,
     probes: JoinSet<Answer>,
-    results: mpsc::Sender<(TargetId, ProbeResult)>,
+    results: Results,
 }
 
 impl Task {
-    fn new(results: mpsc::Sender<(TargetId, ProbeResult)>) -> Self {
+    fn new(results: Results) -> Self {
         Self { schedule: Schedule::new(), probes: JoinSet::new(), results }
     }
 
@@ -170,6 +179,13 @@ impl Task {
             Command::Remove(id) => self.schedule.remove(id),
             Command::Replace(targets) => self.schedule.replace(targets, now),
             Command::Ask(id) => self.schedule.ask(id, now),
+            Command::Knock(id, patience, results) => {
+                if let Some(asker) = self.schedule.asker(id) {
+                    tokio::spawn(async move {
+                        let _nobody_reads = results.send((id, asker.knock(patience).await)).await;
+                    });
+                }
+            }
             Command::Wake(id) => self.schedule.wake(id, now),
             Command::Hurry(id, in_doubt) => self.schedule.hurry(id, in_doubt, now),
         }

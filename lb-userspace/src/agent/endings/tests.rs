@@ -59,3 +59,13 @@ fn a_timeout_that_is_set_later_counts_from_the_beginning_of_the_drain() {
     assert!(due(None, 0).is_empty() && due(None, 100).is_empty());
     assert_eq!(due(TIMEOUT, 101), BTreeSet::from([1]));
 }
+
+#[test]
+fn what_could_not_be_begun_is_due_again() {
+    let (mut endings, now) = (Endings::default(), Instant::now());
+    let due = |endings: &mut Endings| endings.due([(7, AtOnce)].into_iter(), None, now);
+    let first = due(&mut endings);
+    assert_eq!((first.len(), due(&mut endings).len()), (1, 0), "once");
+    endings.again(&first);
+    assert_eq!((due(&mut endings).len(), due(&mut endings).len()), (1, 0), "and once more");
+}

@@ -200,8 +200,9 @@ fn socket<A: Standard>(address: A, port: [u8; 2]) -> SocketAddr {
     SocketAddr::new(address.ip(), u16::from_be_bytes(port))
 }
 
-/// Whether an entry is the forward one of a connection that can still be ended.
+/// Whether an entry is the forward one of a connection that can still be ended, and has not been.
 fn is_open<A: Standard>(flow: &Flow<A>) -> bool {
     let word = StateWord(flow.meta.state);
-    word.direction() == Direction::Forward && !matches!(word.state(), State::Closed | State::Dead)
+    let is_over = word.has(flow_flags::RESET) || matches!(word.state(), State::Closed | State::Dead);
+    word.direction() == Direction::Forward && !is_over
 }

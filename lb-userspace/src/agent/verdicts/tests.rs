@@ -59,7 +59,7 @@ impl Story {
 
     /// Whose connections are reset by now, if anybody's.
     fn due(&mut self) -> Option<u16> {
-        let due = self.verdicts.due(self.now);
+        let due = self.verdicts.due();
         assert!(due.len() <= 1, "one at a time: {due:?}");
         due.first().map(|probed| probed.backend)
     }
@@ -77,9 +77,15 @@ impl Story {
         (0..FALL).for_each(|_| assert_eq!(self.fails(number), None, "a verdict alone resets nothing"));
     }
 
-    /// Waits until the next verdict is to be carried out without another word.
-    fn waits(&mut self) {
-        self.now = self.verdicts.next_due().expect("a verdict should be carried out without another word");
+    /// What came of the knocks; whose connections are then reset.
+    fn knocked(&mut self, number: u16, outcome: Outcome) -> Option<u16> {
+        let begun = self.now + Duration::from_millis(1);
+        self.verdicts.knocked(&backend(number), &ProbeResult::new(outcome, begun, begun + PATIENCE));
+        self.due()
+    }
+
+    fn is_silent(&mut self, number: u16) -> Option<u16> {
+        self.knocked(number, Outcome::Failed(FailureReason::Timeout))
     }
 
     fn why(&self, number: u16) -> Option<Reason> {
@@ -92,37 +98,78 @@ fn a_backend_that_stays_silent_while_the_others_answer_is_reset() {
     let mut story = Story::new(3);
     story.falls(1);
     assert_eq!(story.why(1), Some(Reason::NoWitness));
+    assert_eq!(story.is_silent(1), None, "nobody speaks for the balancer yet");
     assert_eq!(story.answers(2), None, "one of two others");
-    assert_eq!(story.verdicts.next_due(), None, "the third has not been heard");
-    assert_eq!(story.answers(3), None, "it may still answer");
-    let heard = story.now;
-    story.waits();
-    assert!(story.now - heard <= PATIENCE, "silence is soon long enough");
-    assert_eq!(story.due(), Some(1), "the others have answered, it has not");
+    assert_eq!(story.answers(3), Some(1), "the others have answered, it has not");
     assert_eq!(story.due(), None, "once");
     assert_eq!(story.fails(1), None, "once");
 }
 
 #[test]
-fn whoever_answers_slowly_is_waited_for_as_long() {
+fn silence_after_the_others_have_answered_is_silence_too() {
     let mut story = Story::new(2);
     story.falls(1);
-    let asked = story.now + Duration::from_secs(1);
-    story.probe(2, Outcome::Up, 300);
-    story.waits();
-    assert_eq!(story.now - asked, Duration::from_millis(300) * PATIENCE_FACTOR);
-    assert_eq!(story.due(), Some(1));
+    assert_eq!(story.answers(2), None, "it may still answer");
+    let late = Outcome::Failed(FailureReason::Late);
+    assert_eq!(story.knocked(1, late), None, "this host was too busy to hear");
+    assert_eq!(story.is_silent(1), Some(1));
+}
+
+#[test]
+fn who_answers_the_knocks_has_to_fail_a_whole_probe() {
+    let mut story = Story::new(2);
+    story.falls(1);
+    assert_eq!(story.knocked(1, Outcome::Up), None);
+    assert_eq!(story.answers(2), None, "something listens there");
+    assert_eq!(story.fails(1), Some(1), "but does not answer");
+}
+
+#[test]
+fn knocks_from_before_the_verdict_show_nothing() {
+    let mut story = Story::new(2);
+    let before = story.now;
+    story.falls(1);
+    story.answers(2);
+    let silence = Outcome::Failed(FailureReason::Timeout);
+    story.verdicts.knocked(&backend(1), &ProbeResult::new(silence, before, story.now));
+    assert_eq!(story.due(), None);
 }
 
 #[test]
 fn whoever_is_far_away_is_given_the_time_that_it_usually_takes() {
     let mut story = Story::new(2);
+    assert_eq!(patience(&backend(1), &story.machines), PATIENCE);
     story.probe(1, Outcome::Up, 90);
     story.falls(1);
-    let asked = story.now + Duration::from_secs(1);
+    assert_eq!(patience(&backend(1), &story.machines), Duration::from_millis(90) * PATIENCE_FACTOR);
+}
+
+#[test]
+fn a_witness_that_fails_has_said_nothing() {
+    let mut story = Story::new(3);
+    // Away, back for a moment in which only the others are asked, and away again.
+    (1..=3).for_each(|number| assert_eq!(story.fails(number), None));
+    story.falls(1);
+    assert_eq!(story.answers(2), None);
+    assert_eq!(story.answers(3), None);
+    assert_eq!(story.why(1), Some(Reason::Doubt));
+    assert_eq!(story.fails(2), None);
+    for _ in 0..2 * FALL {
+        assert_eq!(story.fails(1), None, "it is the uplink again");
+    }
+    assert_eq!(story.answers(2), None);
+    assert_eq!(story.answers(3), None);
+    (1..FALL).for_each(|_| assert_eq!(story.fails(1), None));
+    assert_eq!(story.fails(1), Some(1), "they answer for as long as it fails");
+}
+
+#[test]
+fn what_is_not_probed_any_more_is_forgotten() {
+    let mut story = Story::new(2);
+    story.falls(1);
+    story.verdicts.keep(|probed| *probed != backend(1));
     story.answers(2);
-    story.waits();
-    assert_eq!(story.now - asked, Duration::from_millis(90) * PATIENCE_FACTOR);
+    assert_eq!((story.is_silent(1), story.why(1)), (None, None));
 }
 
 #[test]
@@ -141,7 +188,7 @@ fn a_backend_that_answers_again_keeps_its_connections() {
     story.answers(2);
     assert_eq!(story.answers(1), None, "it lives");
     assert_eq!(story.answers(3), None);
-    assert_eq!(story.verdicts.next_due(), None, "so its silence is none");
+    assert_eq!(story.is_silent(1), None, "so its silence is none");
     assert_eq!(story.answers(1), None, "it is up again");
     assert_eq!(story.fails(1), None, "and may fail a probe");
 }
@@ -184,7 +231,7 @@ fn when_all_fail_it_is_the_balancers_own_uplink() {
     for _ in 0..3 {
         (1..=3).for_each(|number| assert_eq!(story.answers(number), None, "{number} keeps its connections"));
     }
-    assert_eq!(story.verdicts.next_due(), None);
+    (1..=3).for_each(|number| assert_eq!(story.is_silent(number), None));
 }
 
 #[test]
@@ -197,9 +244,9 @@ fn an_uplink_that_comes_back_at_the_moment_of_the_verdict_ends_no_connection() {
     // Down, and from now on everybody answers; the second one had failed meanwhile.
     story.answers(2);
     story.answers(3);
-    assert_eq!(story.verdicts.next_due(), None, "the way to both was lost, so silence is not enough");
+    assert_eq!(story.is_silent(1), None, "the way to both was lost, so silence is not enough");
     assert_eq!(story.why(1), Some(Reason::Doubt));
-    assert!(story.verdicts.is_in_doubt(&backend(1)), "so it is asked often");
+    assert_eq!(story.verdicts.in_doubt("api"), [backend(1)], "so it is asked often");
     assert_eq!(story.answers(1), None);
 }
 
@@ -295,6 +342,6 @@ fn the_verdict_of_a_former_agent_wants_a_failure_that_this_one_saw() {
     let mut story = Story::new(2);
     story.verdicts.resume(backend(1), story.now, FALL);
     story.answers(2);
-    assert_eq!(story.verdicts.next_due(), None, "silence is not enough");
+    assert_eq!(story.is_silent(1), None, "silence is not enough");
     assert_eq!(story.fails(1), Some(1));
 }

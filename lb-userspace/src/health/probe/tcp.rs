@@ -46,7 +46,7 @@ fn prepare(asker: &Asker) -> io::Result<Socket> {
 #[cfg(test)]
 mod tests {
     use std::io::ErrorKind;
-    use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
     use std::time::Duration;
 
     use crate::health::failure::FailureReason;
@@ -91,14 +91,36 @@ mod tests {
         assert_eq!(ask(address).await, Outcome::Failed(FailureReason::Refused));
     }
 
-    #[tokio::test]
-    async fn a_full_accept_queue_is_a_timeout() {
+    /// A listener that answers no SYN any more, because its accept queue is full.
+    fn full() -> (socket2::Socket, TcpStream, SocketAddr) {
         let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
             .expect("a socket can be made");
         listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("loopback must have a free port");
         listener.listen(0).expect("a bound socket can listen");
         let address = listener.local_addr().ok().and_then(|a| a.as_socket()).expect("it has an address");
-        let _fills_the_queue = std::net::TcpStream::connect(address).expect("the queue has room for one");
+        let fills_the_queue = TcpStream::connect(address).expect("the queue has room for one");
+        (listener, fills_the_queue, address)
+    }
+
+    #[tokio::test]
+    async fn a_full_accept_queue_is_a_timeout() {
+        let (_listener, _connection, address) = full();
         assert_eq!(ask(address).await, Outcome::Failed(FailureReason::Timeout));
+    }
+
+    #[tokio::test]
+    async fn knocks_are_answered_refused_or_met_with_silence() {
+        let knock = async |to| asker(to).knock(Duration::from_millis(25)).await.outcome;
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback must have a free port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        assert_eq!(knock(address).await, Outcome::Up);
+        drop(listener);
+        assert_eq!(knock(address).await, Outcome::Failed(FailureReason::Refused));
+
+        let (_listener, _connection, address) = full();
+        let silence = knock(address).await;
+        // A test machine may be too busy to tell.
+        let told = [FailureReason::Timeout, FailureReason::Late].map(Outcome::Failed);
+        assert!(told.contains(&silence), "nobody answered, but it was told: {silence:?}");
     }
 }

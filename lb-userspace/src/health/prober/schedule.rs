@@ -88,6 +88,11 @@ impl Schedule {
         }
     }
 
+    /// Who asks a target.
+    pub(super) fn asker(&self, id: TargetId) -> Option<Arc<Asker>> {
+        self.entries.get(&id).map(|entry| Arc::clone(&entry.asker))
+    }
+
     /// Makes a target due now, or as soon as the probe on its way is over.
     pub(super) fn ask(&mut self, id: TargetId, now: Instant) {
         self.bring_forward(id, Duration::ZERO, now);
