@@ -95,8 +95,11 @@ static LINKS: Array<Link, { limits::MAX_LINKS as usize }> = Array::new();
 static LINK_OF_INTERFACE: HashMap<u32, u32, { limits::MAX_LINKS as usize }> = HashMap::new();
 #[btf_map]
 static DEVICES: DevMap<{ limits::MAX_LINKS as usize }> = DevMap::new();
+/// The agent makes the inner maps without a description of their type. Linux before 6.2 takes such a map for one of another
+/// kind (`bpf_map_meta_equal`, `kernel/bpf/map_in_map.c`: `timer_off`) where a structure is described here; not where an
+/// array is.
 #[btf_map]
-static CHOICES: ArrayOfMaps<Array<Choice, 1>, { limits::MAX_SERVICES as usize }> = ArrayOfMaps::new();
+static CHOICES: ArrayOfMaps<Array<[Choice; 1], 1>, { limits::MAX_SERVICES as usize }> = ArrayOfMaps::new();
 #[btf_map]
 static COUNTERS: PerCpuArray<[u64; COUNTER_CELLS], 1> = PerCpuArray::new();
 #[btf_map]
@@ -191,7 +194,7 @@ pub fn link_of_interface(interface: u32) -> Option<LinkId> {
 /// Whom a service's new connections go to.
 #[inline(always)]
 pub fn choice(service: ServiceId) -> Option<&'static Choice> {
-    CHOICES.get_value(u32::from(service), &0)
+    CHOICES.get_value(u32::from(service), &0).map(|[choice]| choice)
 }
 
 /// A backend of a list, or 0.

@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::{
     PATIENCE, binaries,
     lab::Lab,
+    moment,
     namespace::Namespace,
     plan::{Family, Plan},
     process::Process,
@@ -203,7 +204,7 @@ impl Agent {
 
     /// Waits until the status pleases; gives it.
     pub fn wait_status(&self, what: &str, pleases: impl Fn(&Value) -> bool) -> Result<Value> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = moment::deadline(PATIENCE);
         loop {
             let status = self.status()?;
             if pleases(&status) {

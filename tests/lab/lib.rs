@@ -23,6 +23,7 @@ mod builder;
 pub mod cleanup;
 mod clients;
 mod decap;
+pub mod guest;
 mod hold;
 mod lab;
 pub mod moment;

@@ -12,6 +12,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+use crate::moment;
+
 #[derive(Debug, Default)]
 struct Transcript {
     lines: Mutex<(Vec<String>, bool)>,
@@ -76,7 +78,7 @@ impl Process {
         timeout: Duration,
         pleases: impl Fn(&str) -> bool,
     ) -> Result<(String, usize)> {
-        let deadline = Instant::now() + timeout;
+        let deadline = moment::deadline(timeout);
         let mut seen = skip;
         let mut guard = self.transcript.lock();
         loop {
@@ -114,7 +116,7 @@ impl Process {
 
     /// Waits for its end.
     pub fn wait(&mut self, timeout: Duration) -> Result<ExitStatus> {
-        let deadline = Instant::now() + timeout;
+        let deadline = moment::deadline(timeout);
         loop {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{PATIENCE, lab::Lab, plan::Family, process::Process};
+use crate::{PATIENCE, lab::Lab, moment, plan::Family, process::Process};
 
 /// A program of the distribution that runs on a node. It ends with its handle.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Program {
 
     /// Waits until something listens on a port of its node. Such programs do not say when they do.
     pub fn wait_until_it_listens(&mut self, lab: &Lab, node: &str, port: u16) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = moment::deadline(PATIENCE);
         let local = SocketAddr::from(([127, 0, 0, 1], port));
         let namespace = lab.namespace(node)?;
         while namespace.enter(|| TcpStream::connect(local))?.is_err() {

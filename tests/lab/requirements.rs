@@ -1,8 +1,14 @@
 //! What a test needs of the machine. The one place where a test is skipped, says why, and is counted.
 
-use std::{fs::File, io::Write, path::Path};
+use std::{
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
-use crate::pass;
+use anyhow::Result;
+
+use crate::{cleanup, guest, names, namespace::Namespace, pass};
 
 /// The file that collects one line for each skipped test.
 pub const SKIP_LOG: &str = "XDPLB_SKIP_LOG";
@@ -16,6 +22,10 @@ pub enum Need {
     Bpf,
     /// A program on `PATH`.
     Program(&'static str),
+    /// The parts of a guest with a kernel of its own.
+    Guest,
+    /// A kind of device that not every kernel has, as `ip link add … type` calls it.
+    Device(&'static str),
 }
 
 /// What every lab needs.
@@ -35,8 +45,14 @@ impl Need {
                 Some(format!("the kernel loads no XDP program ({error}); use one with BPF, as root"))
             }
             Self::Program(name) => {
-                let missing = !is_on_path(name);
-                missing.then(|| format!("{name} is not installed; run `cargo xtask setup`"))
+                find(name).is_none().then(|| format!("{name} is not installed; run `cargo xtask setup`"))
+            }
+            Self::Guest => guest::missing(),
+            Self::Device(kind) => {
+                let error = try_device(kind).err()?;
+                Some(format!(
+                    "the kernel has no {kind} ({error:#}); `cargo test --test guest in_a_guest` brings one that has"
+                ))
             }
         }
     }
@@ -50,6 +66,15 @@ pub fn met(test: &str, needs: &[Need]) -> bool {
     false
 }
 
+/// Makes a device in a namespace that goes with it.
+fn try_device(kind: &str) -> Result<()> {
+    let id = names::fresh_id();
+    let namespace = Namespace::create(&names::namespace(&id, "try"), true)?;
+    let made = namespace.exec("ip", &["link", "add", "xlbtry", "type", kind]);
+    cleanup::remove(&id);
+    made.map(drop)
+}
+
 /// Says that a test is skipped and why, and records it.
 pub fn skip(test: &str, why: &str) {
     let line = format!("SKIP {test}: {why}");
@@ -61,8 +86,9 @@ pub fn skip(test: &str, why: &str) {
     }
 }
 
-fn is_on_path(name: &str) -> bool {
+/// A program by its name, where the laboratory looks for it.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     // The system's own folders are not on every user's PATH.
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-    path.split(':').any(|folder| Path::new(folder).join(name).is_file())
+    path.split(':').map(|folder| Path::new(folder).join(name)).find(|file| file.is_file())
 }

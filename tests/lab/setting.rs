@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{
     Agent, AgentOptions, Hold, HoldOptions, Lab, LabBuilder, PATIENCE, Process, Reply, Server, ServerOptions,
-    report::Counts,
+    moment, report::Counts,
 };
 
 /// The Kubernetes API.
@@ -99,7 +99,7 @@ impl Setting {
     /// Waits until the agent's log has these words.
     pub fn wait_log(&self, words: &str) -> Result<String> {
         let path = self.lab.directory().join("agent.log");
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = moment::deadline(PATIENCE);
         loop {
             let log = fs::read_to_string(&path).unwrap_or_default();
             if log.contains(words) {

@@ -1,6 +1,7 @@
 //! `cargo xtask setup`: installs what is missing, asks nothing, does nothing the second time.
 
 mod bpf;
+mod guest;
 mod packages;
 
 use anyhow::Result;
@@ -31,6 +32,9 @@ pub(crate) fn run() -> Result<()> {
             // Tests that need one of them skip and say so.
             eprintln!("{error:#}");
         }
+    }
+    if let Err(error) = guest::ensure() {
+        eprintln!("{error:#}; the tests on another kernel are skipped");
     }
     bpf::ensure()
 }

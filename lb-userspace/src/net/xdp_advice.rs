@@ -50,8 +50,18 @@ const NATIVE: &[&str] = &[
 ];
 
 /// Drivers of devices that stand on another one and have no native XDP: the program belongs on the one below.
-const STACKED: &[&str] =
-    &["802.1Q VLAN Support", "bridge", "ipvlan", "macvlan", "openvswitch", "team", "vxlan", "wireguard"];
+/// A VLAN goes by its kind on Linux 6.1, and by a full name on others.
+const STACKED: &[&str] = &[
+    "802.1Q VLAN Support",
+    "bridge",
+    "ipvlan",
+    "macvlan",
+    "openvswitch",
+    "team",
+    "vlan",
+    "vxlan",
+    "wireguard",
+];
 
 /// Advice by the driver's name as ethtool tells it ([`Interface::driver`](super::Interface::driver)).
 pub fn xdp_advice(driver: Option<&str>) -> XdpAdvice {
@@ -82,6 +92,7 @@ mod tests {
         assert!(matches!(xdp_advice(Some("veth")), XdpAdvice::Generic(_)));
         assert!(matches!(xdp_advice(Some("mlx5_core")), XdpAdvice::Native(_)));
         assert!(matches!(xdp_advice(Some("virtio_net")), XdpAdvice::Native(_)));
+        assert!(matches!(xdp_advice(Some("vlan")), XdpAdvice::Generic(_)));
         assert!(matches!(xdp_advice(Some("802.1Q VLAN Support")), XdpAdvice::Generic(_)));
         assert!(matches!(xdp_advice(Some("r8169")), XdpAdvice::TryNative(_)));
         assert!(matches!(xdp_advice(None), XdpAdvice::Generic(_)));

@@ -17,7 +17,7 @@ use crate::{
         flags::{ACK, FIN},
     },
     rig::{
-        Conversation, Rig, Tier, each_family,
+        Conversation, Entry, Rig, Tier, each_family,
         setting::{FIRST, Family, Service},
     },
 };
@@ -53,12 +53,18 @@ fn a_pair_that_is_reset_answers_both_ends_with_a_rst() {
         for (port, from_backend) in [(59_000, false), (59_001, true)] {
             let mut talk = Conversation::new(family, Service::Api, port, FIRST);
             rig.open(&mut talk);
+            for at in [talk.forward_key(), talk.reverse_key()] {
+                rig.age(Tier::Flows, at, 100);
+            }
             let before = rig.pair(&talk, Tier::Flows);
             let named = if from_backend { talk.reverse_key() } else { talk.forward_key() };
             assert_eq!(rig.reset(Tier::Flows, &[named]), 1, "it is marked by either key");
             let after = rig.expect(&talk, Tier::Flows, Established, RESET);
             assert_eq!(before.forward.meta.bytes, after.forward.meta.bytes, "its figures are as they were");
-            assert_eq!(before.reverse.meta.last_seen, after.reverse.meta.last_seen, "and its age");
+            let younger =
+                |before: Entry, after: Entry| after.meta.last_seen.wrapping_sub(before.meta.last_seen);
+            assert!(younger(before.forward, after.forward) >= 100, "its time-out begins anew");
+            assert!(younger(before.reverse, after.reverse) >= 100, "and that of the other direction");
             let (up, down) = (talk.client_says(ACK, b"up"), talk.backend_says(ACK, b"down"));
             if from_backend {
                 rig.answers(&talk, "the backend", &down, &[FlowClosed, ResetByOperator]);

@@ -48,9 +48,7 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");
     can_install().with_context(|| format!("missing: {list}"))?;
     let _nothing_starts = NothingStarts::begin()?;
-    if !packages.iter().all(|package| is_known(package)) {
-        apt(&["update"])?;
-    }
+    make_known(packages)?;
     // A list may be older than the mirror: then fetch it once more.
     let arguments = [&["install", "--yes", "--no-install-recommends"], packages].concat();
     if apt(&arguments).is_err() {
@@ -58,6 +56,27 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
         apt(&arguments).with_context(|| format!("cannot install {list}; install them by hand"))?;
     }
     keep_from_starting_at_boot(packages);
+    Ok(())
+}
+
+/// Fetches the lists of packages, if they do not know one of these.
+pub(crate) fn make_known(packages: &[&str]) -> Result<()> {
+    if packages.iter().all(|package| is_known(package)) {
+        return Ok(());
+    }
+    can_install()?;
+    apt(&["update"])
+}
+
+/// Fetches packages into a folder, and installs nothing.
+pub(crate) fn download(packages: &[String], folder: &Path) -> Result<()> {
+    let mut command = Command::new("apt-get");
+    // Root may read what root fetches; without this apt warns that its own user cannot.
+    command.args(["-qq", "-o", "APT::Sandbox::User=root", "download"]).args(packages).current_dir(folder);
+    ensure!(
+        process::run(&mut command, LIMIT)?.success(),
+        "the packages cannot be fetched; what apt said is above"
+    );
     Ok(())
 }
 
